@@ -1,0 +1,1 @@
+"""The learner: data, models, local training and aggregation. The only importer of torch."""

@@ -1,0 +1,14 @@
+"""Strategies (when), selection (whom) and weights (how much): pure decisions over a view."""
+
+from typing import Annotated
+
+from flsim.component import Kinds
+from flsim.policy.fedasync import FedAsync
+from flsim.policy.fedbuff import FedBuff
+from flsim.policy.selection import AnySelection
+from flsim.policy.strategy import Strategy
+from flsim.policy.sync import Sync
+
+AnyStrategy = Annotated[Strategy, Kinds(Strategy, Sync, FedAsync, FedBuff)]
+
+__all__ = ["AnySelection", "AnyStrategy", "FedAsync", "FedBuff", "Strategy", "Sync"]

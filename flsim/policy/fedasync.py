@@ -1,0 +1,28 @@
+"""FedAsync: every update is mixed into the model as it arrives.
+
+Reference: Xie, Koyejo, Gupta, "Asynchronous Federated Optimization", 2019, Algorithm 1.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from flsim.policy.concurrent import ConcurrentStrategy
+from flsim.policy.view import Aggregate, Decision, View
+from flsim.records import Anchor
+
+
+class FedAsync(ConcurrentStrategy):
+    """x <- (1 - a) x + a x_local, with a = `mixing` x the staleness factor."""
+
+    kind: Literal["fedasync"] = "fedasync"
+    mixing: Annotated[float, Field(gt=0, le=1)] = 0.6
+
+    def decide(self, view: View) -> Decision:
+        if (stale := self.discard_stale(view)) is not None:
+            return stale
+        if view.inbox:
+            task = view.inbox[0].task
+            weight = self.mixing * self.factor_of(task.base_version, view.version)
+            return Aggregate((task,), (weight,), Anchor.CURRENT)
+        return self.refill(view)

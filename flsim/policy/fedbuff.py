@@ -1,0 +1,61 @@
+"""FedBuff: updates are gathered in a buffer, and the buffer is aggregated.
+
+Reference: Nguyen et al., "Federated Learning with Buffered Asynchronous Aggregation", AISTATS 2022.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from flsim.component import misfit
+from flsim.policy.concurrent import ConcurrentStrategy
+from flsim.policy.view import Aggregate, Arrival, Decision, View
+from flsim.policy.weighting import Weighting, discounted, shares
+from flsim.quantities import PositiveSeconds
+
+
+class FedBuff(ConcurrentStrategy):
+    """x <- x + sum of share x staleness factor x update, over the buffer.
+
+    A buffer is full with `buffer_size` updates; or it is emptied at every multiple of
+    `round_duration`. With equal weighting and without normalising, the update is the paper's mean of
+    staleness-weighted deltas.
+    """
+
+    kind: Literal["fedbuff"] = "fedbuff"
+    buffer_size: Annotated[int, Field(ge=1)] | None = None
+    round_duration: PositiveSeconds | None = None
+    weighting: Weighting = "equal"
+    normalize: bool = False
+
+    @model_validator(mode="after")
+    def _one_trigger(self) -> Self:
+        if (self.buffer_size is None) == (self.round_duration is None):
+            raise misfit((), self, "give either buffer_size or round_duration")
+        return self
+
+    def decide(self, view: View) -> Decision:
+        if (stale := self.discard_stale(view)) is not None:
+            return stale
+        due_s = self._due_s(view)
+        if due_s is not None and view.now >= due_s:
+            return self._aggregate(view.inbox[: self.buffer_size], view.version)
+        return self.refill(view, due_s)
+
+    def _due_s(self, view: View) -> float | None:
+        """When the buffer is to be aggregated, if that is known."""
+        if self.round_duration is None:
+            full = self.buffer_size is not None and len(view.inbox) >= self.buffer_size
+            return view.now if full else None
+        if not view.inbox:
+            return None
+        # The round that the oldest update arrived in ends at the next multiple of the duration.
+        return self.round_duration * math.ceil(view.inbox[0].arrived_s / self.round_duration)
+
+    def _aggregate(self, buffer: Sequence[Arrival], version: int) -> Aggregate:
+        tasks = tuple(arrival.task for arrival in buffer)
+        factors = [self.factor_of(task.base_version, version) for task in tasks]
+        weights = discounted(shares(tasks, self.weighting), factors, normalize=self.normalize)
+        return Aggregate(tasks, weights)

@@ -1,0 +1,74 @@
+"""Synchronous federated averaging, with over-selection, a deadline and a quorum.
+
+Reference: McMahan et al., AISTATS 2017; over-selection and quorum: Bonawitz et al., MLSys 2019.
+"""
+
+import math
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from flsim.component import misfit
+from flsim.policy.strategy import Strategy
+from flsim.policy.view import Aggregate, Decision, Discard, Dispatch, View, Wait
+from flsim.policy.weighting import Weighting, shares
+from flsim.quantities import PositiveSeconds
+
+
+class Sync(Strategy):
+    """Ask `cohort` x `over_selection` clients, and aggregate when `cohort` of them have answered.
+
+    When the deadline passes, or nobody is left to wait for, the answers so far are aggregated if they
+    are a `quorum`; otherwise the round is abandoned and the next one starts. Whoever has not answered
+    when a round ends is called off.
+    """
+
+    kind: Literal["sync"] = "sync"
+    cohort: Annotated[int, Field(ge=1)] = 10
+    over_selection: Annotated[float, Field(ge=1, le=10)] = 1.0
+    deadline: PositiveSeconds | None = None
+    quorum: Annotated[int, Field(ge=1)] = 1
+    weighting: Weighting = "samples"
+
+    @model_validator(mode="after")
+    def _quorum_fits(self) -> Self:
+        if self.quorum > self.cohort:
+            raise misfit(("quorum",), self.quorum, f"more than the cohort of {self.cohort}")
+        return self
+
+    @property
+    def selected(self) -> int:
+        """How many clients a round asks.
+
+        >>> Sync(cohort=10, over_selection=1.3).selected
+        13
+        """
+        return math.ceil(round(self.cohort * self.over_selection, 9))
+
+    @property
+    def clients_needed(self) -> int:
+        return self.selected
+
+    def decide(self, view: View) -> Decision:
+        answers = len(view.inbox)
+        if view.in_flight == 0 and answers == 0:
+            return self._start(view)
+        over = view.in_flight == 0 or self._deadline_passed(view)
+        if answers >= self.cohort or (over and answers >= self.quorum):
+            return self._close(view)
+        if over:
+            return Discard((*(arrival.task for arrival in view.inbox), *view.outstanding()))
+        return Wait(None if self.deadline is None else view.last_dispatch_s + self.deadline)
+
+    def _start(self, view: View) -> Decision:
+        if view.idle < self.selected:
+            return Wait(for_clients=True)
+        return Dispatch(view.select(self.selected))
+
+    def _deadline_passed(self, view: View) -> bool:
+        return self.deadline is not None and view.now >= view.last_dispatch_s + self.deadline
+
+    def _close(self, view: View) -> Decision:
+        tasks = tuple(arrival.task for arrival in view.inbox)
+        used, late = tasks[: self.cohort], tasks[self.cohort :]
+        return Aggregate(used, shares(used, self.weighting), discard=(*late, *view.outstanding()))

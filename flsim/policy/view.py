@@ -1,0 +1,90 @@
+"""What a strategy sees, and what it can decide. Nothing here moves time or touches weights."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from flsim.records import Anchor, Task
+
+
+class View(Protocol):
+    """The server's state, read-only and uncopied: reading any part costs O(1)."""
+
+    @property
+    def now(self) -> float:
+        """Virtual time in seconds."""
+
+    @property
+    def version(self) -> int:
+        """The current model version; 0 before the first server update."""
+
+    @property
+    def idle(self) -> int:
+        """How many clients are available and not busy."""
+
+    @property
+    def in_flight(self) -> int:
+        """How many tasks are out with clients."""
+
+    @property
+    def last_dispatch_s(self) -> float:
+        """When clients were last asked; 0 before the first time."""
+
+    @property
+    def inbox(self) -> Sequence["Arrival"]:
+        """The updates that arrived and are neither aggregated nor discarded, in order of arrival.
+
+        Those that arrived at the same instant stand in the order of their task ids.
+        """
+
+    def select(self, count: int) -> tuple[int, ...]:
+        """Draw up to `count` idle clients with the scenario's selection."""
+
+    def outstanding(self) -> Sequence[Task]:
+        """Return the tasks that are out with clients, in order of dispatch. Costs O(in_flight)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """An update that has reached the server."""
+
+    task: Task
+    arrived_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """Send the current version to these idle clients."""
+
+    clients: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """Make the next version from these arrived tasks; `discard` ends other tasks, arrived or not.
+
+    The weights are final: the learner adds the weighted sum of the updates, without normalising.
+    """
+
+    tasks: tuple[Task, ...]
+    weights: tuple[float, ...]
+    anchor: Anchor = Anchor.BASE
+    discard: tuple[Task, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """End these tasks without an update. Those still out with clients are called off."""
+
+    tasks: tuple[Task, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Do nothing until an update arrives or a task dies; or until a time; or until a client comes."""
+
+    until_s: float | None = None
+    for_clients: bool = False
+
+
+Decision = Dispatch | Aggregate | Discard | Wait

@@ -1,0 +1,46 @@
+"""Types for the fields of a scenario that hold a quantity: floats in base units, parsed from text."""
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from flsim.units import RATE, SIZE, SPEED, TIME, WORK, Dimension
+
+
+def quantity(dimension: Dimension, *, positive: bool) -> Any:
+    """Return the annotations that make a float field a quantity of `dimension`."""
+
+    def parse(value: object) -> float:
+        try:
+            return dimension.parse(value)
+        except ValueError as error:
+            raise PydanticCustomError("quantity", "{why}", {"why": str(error)}) from error
+
+    def check(value: float) -> float:
+        if value < 0 or (positive and value == 0):
+            raise PydanticCustomError(
+                "quantity",
+                "a {name} must be {bound}",
+                {"name": dimension.name, "bound": "greater than zero" if positive else "zero or more"},
+            )
+        return value
+
+    return BeforeValidator(parse), AfterValidator(check), WithJsonSchema(json_schema(dimension))
+
+
+def json_schema(dimension: Dimension) -> dict[str, Any]:
+    """Return the JSON schema of a quantity: a number, or text with a unit."""
+    return {
+        "anyOf": [{"type": "number"}, {"type": "string", "pattern": r"^\s*[-+]?[\d.].*$"}],
+        "description": f"a {dimension.name}; a bare number is in {dimension.base}; units: "
+        + ", ".join(dimension.factors),
+    }
+
+
+Seconds = Annotated[float, *quantity(TIME, positive=False)]
+PositiveSeconds = Annotated[float, *quantity(TIME, positive=True)]
+Size = Annotated[float, *quantity(SIZE, positive=False)]
+Rate = Annotated[float, *quantity(RATE, positive=True)]
+Work = Annotated[float, *quantity(WORK, positive=False)]
+Speed = Annotated[float, *quantity(SPEED, positive=True)]

@@ -1,0 +1,151 @@
+"""What the layers tell each other: tasks, records, and the protocols that join world and learner.
+
+Ids, seconds, bytes and metadata only; a tensor never appears here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+
+class Outcome(StrEnum):
+    """How a task ended. Every dispatched task ends in exactly one of these."""
+
+    AGGREGATED = "aggregated"  # part of a server update
+    DISCARDED = "discarded"  # stale, late, or its round was abandoned
+    DROPPED = "dropped"  # the client failed or left
+    LOST = "lost"  # the network gave up
+    REJECTED = "rejected"  # arrived, but is not a valid update
+    UNFINISHED = "unfinished"  # the run ended first
+
+
+class Anchor(StrEnum):
+    """What an update is measured against when it is applied."""
+
+    BASE = "base"  # the version that the client started from: delta = local - base
+    CURRENT = "current"  # the server's version at aggregation: delta = local - current
+
+
+class Task(NamedTuple):
+    """One piece of local training, complete at dispatch: its training may run at any later moment."""
+
+    id: int
+    client: int
+    ordinal: int  # how many tasks this client had before; keys the task's draws
+    base_version: int
+    dispatched_s: float
+    samples: int
+
+
+class TaskRecord(NamedTuple):
+    """A row of tasks.parquet. None where a stage was not reached or a value does not apply."""
+
+    task: int
+    client: int
+    base_version: int
+    dispatched_s: float
+    download_end_s: float | None
+    train_end_s: float | None
+    ended_s: float
+    outcome: Outcome
+    aggregated_version: int | None
+    staleness: int | None
+    weight: float | None
+    samples: int
+    bytes_down: int
+    bytes_up: int
+    train_loss: float | None
+
+
+class VersionRecord(NamedTuple):
+    """A row of versions.parquet: one server update. Version 0 is the initial model."""
+
+    version: int
+    time_s: float
+    tasks: int
+    mean_staleness: float | None
+    accuracy: float | None
+    loss: float | None
+    model_sha256: str | None
+
+
+class ClientRecord(NamedTuple):
+    """A row of clients.parquet."""
+
+    client: int
+    device_class: str
+    samples: int
+    speed_flops: float | None
+    downlink_bps: float
+    uplink_bps: float
+    latency_s: float
+    tasks: int
+    aggregated: int
+    discarded: int
+    dropped: int
+    lost: int
+    rejected: int
+    unfinished: int
+    busy_s: float
+    bytes_down: int
+    bytes_up: int
+
+
+@dataclass(frozen=True)
+class TaskCosts:
+    """What a task costs on the clock and on the wire, known before anything trains.
+
+    `samples` and `work_flop` hold one value per client.
+    """
+
+    download_bytes: int
+    upload_bytes: int
+    samples: Sequence[int]
+    work_flop: Sequence[float]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The central test of one version."""
+
+    accuracy: float
+    loss: float
+
+
+@dataclass(frozen=True)
+class UpdateResult:
+    """What the learner says about one server update. Nulls where nothing was trained."""
+
+    model_sha256: str | None
+    train_losses: dict[int, float]  # by task id
+    rejected: frozenset[int]  # task ids whose update is not finite
+
+
+class Learner(Protocol):
+    """What happens to weights. It never sees the clock."""
+
+    def submit(self, task: Task) -> None:
+        """Take note of a dispatched task. Nothing has to train yet."""
+
+    def forget(self, task: Task) -> None:
+        """Release a task whose update will never be aggregated."""
+
+    def aggregate(self, tasks: Sequence[Task], weights: Sequence[float], anchor: Anchor) -> UpdateResult:
+        """Apply the tasks' updates with these weights and make the next version."""
+
+    def evaluate(self) -> Evaluation | None:
+        """Test the current version; None where nothing is trained."""
+
+    def model_sha256(self) -> str | None:
+        """Return the hash of the current version's weights; None where nothing is trained."""
+
+
+class Journal(Protocol):
+    """What happened. Rows are handed over as the run goes, and written as they come."""
+
+    def task(self, record: TaskRecord) -> None:
+        """Take the row of a task that has ended."""
+
+    def version(self, record: VersionRecord) -> None:
+        """Take the row of a server update."""

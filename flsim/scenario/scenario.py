@@ -1,0 +1,46 @@
+"""The scenario: one YAML file, one run."""
+
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from flsim.component import Section, misfit
+from flsim.policy import AnySelection, AnyStrategy
+from flsim.policy.selection import UniformSelection
+from flsim.scenario.fleet import Fleet
+from flsim.scenario.network import Network
+from flsim.scenario.output import Output
+from flsim.scenario.server import (
+    AnyAggregation,
+    AnyServerOptimizer,
+    Evaluate,
+    Mean,
+    ServerSgd,
+    Stop,
+)
+from flsim.scenario.workload import AnyWorkload
+
+
+class Scenario(Section):
+    """Which fleet, over which network, trains which model, with which strategy."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$")]
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    workload: AnyWorkload
+    fleet: Fleet
+    network: Network = Network()
+    strategy: AnyStrategy
+    selection: AnySelection = UniformSelection()
+    aggregation: AnyAggregation = Mean()
+    server_optimizer: AnyServerOptimizer = ServerSgd()
+    stop: Stop
+    evaluation: Evaluate = Evaluate()
+    output: Output = Output()
+
+    @model_validator(mode="after")
+    def _fleet_suffices(self) -> Self:
+        needed, clients = self.strategy.clients_needed, self.fleet.clients
+        if needed > clients:
+            why = f"the strategy needs {needed} clients at a time, but the fleet has {clients}"
+            raise misfit(("fleet", "clients"), clients, why)
+        return self

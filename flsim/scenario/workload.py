@@ -1,0 +1,38 @@
+"""`workload`: what a task consists of, and so what it costs."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from flsim.component import Component, Kinds
+from flsim.quantities import Size
+from flsim.scenario.data import Data
+from flsim.scenario.distributions import Constant, VaryingWork
+from flsim.scenario.model import AnyModel
+from flsim.scenario.training import Training
+
+
+class Workload(Component):
+    """What a client downloads, computes and uploads."""
+
+
+class TorchWorkload(Workload):
+    """Real training: sizes and FLOPs follow from the model, the data and the training."""
+
+    kind: Literal["torch"] = "torch"
+    data: Data
+    model: AnyModel
+    training: Training = Training()
+
+
+class SyntheticWorkload(Workload):
+    """Timing only: a task is a download, an amount of compute and an upload; nothing is trained."""
+
+    kind: Literal["synthetic"] = "synthetic"
+    download: Size = 1e6
+    upload: Size = 1e6
+    compute: VaryingWork = Constant(value=1e9)
+    samples: Annotated[int, Field(ge=1)] = 1
+
+
+AnyWorkload = Annotated[Workload, Kinds(Workload, TorchWorkload, SyntheticWorkload)]
