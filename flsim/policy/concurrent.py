@@ -1,12 +1,14 @@
 """What the asynchronous strategies share: a constant number of tasks in flight, and a cut-off."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import Field
 
 from flsim.policy.staleness import AnyStaleness, Staleness, UniformStaleness
 from flsim.policy.strategy import Strategy
-from flsim.policy.view import Decision, Discard, Dispatch, View, Wait
+from flsim.policy.view import Arrival, Decision, Dispatch, View, Wait
+from flsim.records import Task
 
 
 class ConcurrentStrategy(Strategy):
@@ -25,13 +27,12 @@ class ConcurrentStrategy(Strategy):
         staleness: Staleness = self.staleness
         return staleness.factor(version - base_version)
 
-    def discard_stale(self, view: View) -> Discard | None:
-        """Return the updates beyond the cut-off, if there are any."""
+    def too_stale(self, arrivals: Sequence[Arrival], version: int) -> tuple[Task, ...]:
+        """Return the updates beyond the cut-off."""
         if self.max_staleness is None:
-            return None
-        oldest = view.version - self.max_staleness
-        stale = tuple(arrival.task for arrival in view.inbox if arrival.task.base_version < oldest)
-        return Discard(stale) if stale else None
+            return ()
+        oldest = version - self.max_staleness
+        return tuple(arrival.task for arrival in arrivals if arrival.task.base_version < oldest)
 
     def refill(self, view: View, until_s: float | None = None) -> Decision:
         """Fill the free slots with idle clients, or wait."""

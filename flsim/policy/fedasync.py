@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from flsim.policy.concurrent import ConcurrentStrategy
-from flsim.policy.view import Aggregate, Decision, View
+from flsim.policy.view import Aggregate, Decision, Discard, View
 from flsim.records import Anchor
 
 
@@ -19,9 +19,9 @@ class FedAsync(ConcurrentStrategy):
     mixing: Annotated[float, Field(gt=0, le=1)] = 0.6
 
     def decide(self, view: View) -> Decision:
-        if (stale := self.discard_stale(view)) is not None:
-            return stale
         if view.inbox:
+            if stale := self.too_stale(view.inbox[:1], view.version):
+                return Discard(stale)
             task = view.inbox[0].task
             weight = self.mixing * self.factor_of(task.base_version, view.version)
             return Aggregate((task,), (weight,), Anchor.CURRENT)

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from flsim.component import misfit
 from flsim.policy.concurrent import ConcurrentStrategy
-from flsim.policy.view import Aggregate, Arrival, Decision, View
+from flsim.policy.view import Aggregate, Arrival, Decision, Discard, View
 from flsim.policy.weighting import Weighting, discounted, shares
 from flsim.quantities import PositiveSeconds
 
@@ -37,11 +37,12 @@ class FedBuff(ConcurrentStrategy):
         return self
 
     def decide(self, view: View) -> Decision:
-        if (stale := self.discard_stale(view)) is not None:
-            return stale
         due_s = self._due_s(view)
         if due_s is not None and view.now >= due_s:
-            return self._aggregate(view.inbox[: self.buffer_size], view.version)
+            buffer = view.inbox[: self.buffer_size]
+            if stale := self.too_stale(buffer, view.version):
+                return Discard(stale)
+            return self._aggregate(buffer, view.version)
         return self.refill(view, due_s)
 
     def _due_s(self, view: View) -> float | None:
@@ -51,8 +52,17 @@ class FedBuff(ConcurrentStrategy):
             return view.now if full else None
         if not view.inbox:
             return None
-        # The round that the oldest update arrived in ends at the next multiple of the duration.
-        return self.round_duration * math.ceil(view.inbox[0].arrived_s / self.round_duration)
+        return self._round_end_s(view.inbox[0].arrived_s, self.round_duration)
+
+    @staticmethod
+    def _round_end_s(arrived_s: float, duration_s: float) -> float:
+        """Return the first multiple of the duration that is not before the arrival.
+
+        The division may round up past a multiple that the arrival is exactly on.
+        """
+        rounds = math.ceil(arrived_s / duration_s)
+        before_s = (rounds - 1) * duration_s
+        return before_s if before_s >= arrived_s else rounds * duration_s
 
     def _aggregate(self, buffer: Sequence[Arrival], version: int) -> Aggregate:
         tasks = tuple(arrival.task for arrival in buffer)

@@ -1,0 +1,29 @@
+"""The training samples of every client, laid out so that a client's are one slice."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+class ClientData:
+    """Training samples in the order of their owners."""
+
+    def __init__(self, x: Tensor, y: Tensor, parts: Sequence[NDArray[np.int64]]) -> None:
+        """`x`: [samples, ...] float32; `y`: [samples] int64; `parts`: each client's sample indices."""
+        order = torch.from_numpy(np.concatenate(parts))
+        self._x = x[order]
+        self._y = y[order]
+        self._ends = np.cumsum([len(part) for part in parts]).tolist()
+
+    @property
+    def sizes(self) -> list[int]:
+        """How many samples each client has."""
+        return [end - start for start, end in zip([0, *self._ends], self._ends, strict=False)]
+
+    def of(self, client: int) -> tuple[Tensor, Tensor]:
+        """Return a client's samples and labels, as views."""
+        start = self._ends[client - 1] if client else 0
+        return self._x[start : self._ends[client]], self._y[start : self._ends[client]]

@@ -1,0 +1,111 @@
+"""Models: from a scenario's description to a torch module, and its first weights.
+
+Nothing here touches torch's global random state.
+"""
+
+# ruff: noqa: ARG001
+# An implementation may not need all that its contract offers.
+
+from functools import singledispatch
+from itertools import pairwise
+from math import gcd, prod
+
+import torch
+from torch import nn
+
+from flsim.draws import Stream
+from flsim.errors import ScenarioError
+from flsim.scenario.model import Cnn, Logistic, Mlp, Model
+
+_IMAGE_DIMENSIONS = 3
+
+
+@singledispatch
+def build(model: Model, input_shape: tuple[int, ...], classes: int) -> nn.Module:
+    """Return the network that `model` describes: inputs [n, *input_shape] to logits [n, classes].
+
+    Its weights are arbitrary; `initialise` gives it those of a seed. Raises ScenarioError where the
+    network does not fit the inputs, or where no builder is registered for the kind.
+    """
+    raise ScenarioError(
+        f"model {model.kind}: no builder is registered for {type(model).__name__}; "
+        "register a function with flsim.learn.models.build.register"
+    )
+
+
+@build.register
+@torch.random.fork_rng(devices=[])
+def build_logistic(model: Logistic, input_shape: tuple[int, ...], classes: int) -> nn.Module:
+    """Return softmax regression: the inputs flattened, then one linear layer. See `build`."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(prod(input_shape), classes))
+
+
+@build.register
+@torch.random.fork_rng(devices=[])
+def build_mlp(model: Mlp, input_shape: tuple[int, ...], classes: int) -> nn.Module:
+    """Return linear layers of the `hidden` widths with ReLU between them. See `build`."""
+    layers: list[nn.Module] = [nn.Flatten()]
+    for width_in, width_out in pairwise((prod(input_shape), *model.hidden)):
+        layers += [nn.Linear(width_in, width_out), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(model.hidden[-1], classes))
+
+
+@build.register
+@torch.random.fork_rng(devices=[])
+def build_cnn(model: Cnn, input_shape: tuple[int, ...], classes: int) -> nn.Module:
+    """Return blocks of convolution, group normalisation, ReLU and pooling. See `build`.
+
+    A picture with a side shorter than 2 is not pooled further. Raises ScenarioError if the inputs are
+    not images [channels, height, width], or if `groups` does not divide every width in `channels`.
+    """
+    _check_cnn(model, input_shape)
+    channels, height, width = input_shape
+    layers: list[nn.Module] = []
+    for channels_in, channels_out in pairwise((channels, *model.channels)):
+        layers += [
+            nn.Conv2d(channels_in, channels_out, kernel_size=3, padding=1),
+            nn.GroupNorm(model.groups, channels_out),
+            nn.ReLU(),
+        ]
+        if min(height, width) >= 2:
+            layers.append(nn.MaxPool2d(2))
+            height, width = height // 2, width // 2
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(model.channels[-1] * height * width, classes))
+
+
+def _check_cnn(model: Cnn, input_shape: tuple[int, ...]) -> None:
+    if len(input_shape) != _IMAGE_DIMENSIONS:
+        raise ScenarioError(
+            f"model cnn needs images [channels, height, width], but this dataset's samples have the shape "
+            f"{list(input_shape)}; use model kind mlp or logistic, or an image dataset"
+        )
+    common = gcd(*model.channels)
+    if common % model.groups:
+        fitting = ", ".join(str(groups) for groups in range(1, common + 1) if common % groups == 0)
+        raise ScenarioError(
+            f"model.groups: {model.groups} does not divide every one of model.channels "
+            f"{list(model.channels)}; groups that do: {fitting}"
+        )
+
+
+def initialise(model: nn.Module, seed: int) -> None:
+    """Give a model (on the CPU) the first weights that belong to a seed, in place.
+
+    Every layer draws by its own `reset_parameters` from a generator of its own, so the same seed gives
+    the same bytes in every process. Raises ScenarioError if a layer owns parameters but has no
+    `reset_parameters`.
+    """
+    stream = Stream(seed, "model.weights")
+    with torch.random.fork_rng(devices=[]):
+        for position, (name, layer) in enumerate(model.named_modules()):
+            if next(layer.parameters(recurse=False), None) is None:
+                continue
+            reset = getattr(layer, "reset_parameters", None)
+            if reset is None:
+                raise ScenarioError(
+                    f"model: the layer {name or 'at the top'} ({type(layer).__name__}) owns parameters but "
+                    "has no method reset_parameters() to draw them; give it one"
+                )
+            # Not torch.manual_seed, which would also reseed accelerators that fork_rng does not restore.
+            torch.default_generator.manual_seed(stream.integer(position))
+            reset()

@@ -1,0 +1,105 @@
+"""`partition`, and what all partitions share.
+
+An algorithm names one owner for every sample. That makes its parts disjoint and covering by
+construction; `deal` then lifts poor clients to the minimum and cuts the column of owners into one
+index array for each client.
+"""
+
+# ruff: noqa: ARG001
+# An implementation may not need all that its contract offers.
+
+from bisect import bisect_right
+from functools import singledispatch
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flsim.draws import Stream
+from flsim.errors import ScenarioError
+from flsim.scenario.data import Partition
+
+Indices = NDArray[np.int64]
+
+
+@singledispatch
+def partition(spec: Partition, labels: Indices, clients: int, seed: int) -> list[Indices]:
+    """Return the indices of the samples that each client holds.
+
+    labels: [samples] int64, the class of each training sample. Returns one ascending index array for
+    each client; they are disjoint, cover all samples, and have at least `spec.min_samples` each.
+    The same arguments give the same answer in every process. Raises ScenarioError where the samples
+    do not suffice, or where no algorithm is registered for the kind.
+    """
+    raise ScenarioError(
+        f"partition {spec.kind}: no algorithm is registered for {type(spec).__name__}; "
+        "register a function with flsim.learn.partitions.partition.register"
+    )
+
+
+def deal(owners: Indices, clients: int, minimum: int, seed: int) -> list[Indices]:
+    """Return one ascending index array for each client, each with at least `minimum` samples.
+
+    owners: [samples] int64, the client of each sample. Where a client has too few, the richest
+    clients give; which of their samples they give is drawn from the seed. Raises ScenarioError if
+    `clients` times `minimum` exceeds the number of samples.
+
+    >>> [part.tolist() for part in deal(np.array([1, 0, 1]), clients=2, minimum=1, seed=0)]
+    [[1], [0, 2]]
+    """
+    if clients * minimum > owners.size:
+        raise ScenarioError(
+            f"partition: {clients} clients x min_samples {minimum} = {clients * minimum} samples, but "
+            f"there are only {owners.size} to train on; lower fleet.clients or partition.min_samples, "
+            "or take a larger dataset"
+        )
+    owners = _with_minimum(owners, clients, minimum, seed)
+    by_owner = np.argsort(owners, kind="stable").astype(np.int64)
+    ends = np.cumsum(np.bincount(owners, minlength=clients))
+    return np.split(by_owner, ends[:-1])
+
+
+def near_equal_sizes(total: int, chunks: int) -> Indices:
+    """Return the sizes of `chunks` chunks of `total` things: they differ by one at most.
+
+    >>> near_equal_sizes(7, 3).tolist()
+    [3, 2, 2]
+    """
+    sizes = np.full(chunks, total // chunks, dtype=np.int64)
+    sizes[: total % chunks] += 1
+    return sizes
+
+
+def _with_minimum(owners: Indices, clients: int, minimum: int, seed: int) -> Indices:
+    sizes = np.bincount(owners, minlength=clients)
+    lacks = np.maximum(minimum - sizes, 0)
+    if not lacks.any():
+        return owners
+    gives = _gifts(sizes, int(lacks.sum()), minimum)
+
+    # Group the samples by owner in random order, so that a giver parts with random ones of its own.
+    shuffled = Stream(seed, "data.partition.minimum").generator().permutation(owners.size)
+    grouped = shuffled[np.argsort(owners[shuffled], kind="stable")]
+    rank_in_group = np.arange(owners.size) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    given = grouped[rank_in_group < np.repeat(gives, sizes)]
+
+    topped_up = owners.copy()
+    topped_up[given] = np.repeat(np.arange(clients), lacks)
+    return topped_up
+
+
+def _gifts(sizes: Indices, wanted: int, minimum: int) -> Indices:
+    """Return how many samples each client gives, `wanted` in all: the richest come down to one level.
+
+    The level is never below `minimum`, because `deal` has checked that the samples suffice.
+    """
+
+    def above(level: int) -> int:
+        return int(np.maximum(sizes - level, 0).sum())
+
+    levels = range(minimum, int(sizes.max()) + 1)
+    highest = bisect_right(levels, -wanted, key=lambda level: -above(level)) - 1
+    gives = np.maximum(sizes - levels[highest], 0)
+    # One level higher would yield too little, so fewer than all givers can keep one more each.
+    spared = np.flatnonzero(gives)[: int(gives.sum()) - wanted]
+    gives[spared] -= 1
+    return gives

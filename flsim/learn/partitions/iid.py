@@ -1,0 +1,16 @@
+"""Independent and identically distributed: every client's samples look like the whole."""
+
+import numpy as np
+
+from flsim.draws import Stream
+from flsim.learn.partitions.dealing import Indices, deal, near_equal_sizes, partition
+from flsim.scenario.data import Iid
+
+
+@partition.register
+def partition_iid(spec: Iid, labels: Indices, clients: int, seed: int) -> list[Indices]:
+    """Shuffle the samples and cut them into near-equal chunks; none is dropped. See `partition`."""
+    shuffled = Stream(seed, "data.partition.iid").generator().permutation(labels.size)
+    owners = np.empty(labels.size, dtype=np.int64)
+    owners[shuffled] = np.repeat(np.arange(clients), near_equal_sizes(labels.size, clients))
+    return deal(owners, clients, spec.min_samples, seed)

@@ -1,0 +1,53 @@
+"""Virtual time: exact instants, and the order of what happens at one instant.
+
+SimPy orders simultaneous events by priority, then by scheduling order. At one instant flsim lets
+everything happen that happens (transfers end, clients leave), then shares the links anew, and then
+lets the server decide: so an update that arrives exactly at a deadline counts, and links and server
+settle once per instant, however much happens in it.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from simpy import Environment, Event
+from simpy.events import EventPriority
+
+HAPPEN = EventPriority(1)  # SimPy's normal priority
+SHARE = EventPriority(2)
+DECIDE = EventPriority(3)
+
+
+class Signal(Event):
+    """An event that can be fired more than once without harm: later calls change nothing."""
+
+    def fire(self, delay: float = 0.0, priority: EventPriority = DECIDE) -> None:
+        """Schedule the event. Only the first call counts."""
+        if not self.triggered:
+            self._ok = True
+            self._value = None
+            self.env.schedule(self, priority, delay)
+
+
+def delay_until(now: float, instant: float) -> float:
+    """Return the delay that, added to `now`, gives `instant` to the last bit.
+
+    >>> now, instant = 0.1, 0.7
+    >>> now + delay_until(now, instant) == instant
+    True
+    """
+    delay = max(0.0, instant - now)
+    if now + delay < instant:
+        delay = math.nextafter(delay, math.inf)
+    elif now + delay > instant and delay > 0:
+        delay = math.nextafter(delay, 0.0)
+    return delay
+
+
+def call_at(
+    env: Environment, instant: float, callback: Callable[[Any], None], priority: EventPriority = HAPPEN
+) -> None:
+    """Call `callback` at `instant`, exactly, or now if that has passed."""
+    signal = Signal(env)
+    signal.callbacks.append(callback)
+    signal.fire(delay_until(env.now, instant), priority)

@@ -1,0 +1,108 @@
+"""The devices of the fleet as columns: one numpy array per attribute, no object per client."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flsim.draws import Stream
+from flsim.errors import ScenarioError
+from flsim.scenario import Scenario
+from flsim.scenario.distributions import Distribution
+from flsim.scenario.fleet import Compute, DeviceClass, Duration, Fleet, Speed
+
+_STANDARD_NORMAL = NormalDist()
+
+
+@dataclass(frozen=True)
+class Devices:
+    """What is drawn once per client. Each column has one value per client."""
+
+    class_names: tuple[str, ...]
+    device_class: NDArray[np.uint8]  # index into class_names
+    speed_flops: NDArray[np.float64]  # NaN where the class has durations instead
+    downlink_bps: NDArray[np.float64]
+    uplink_bps: NDArray[np.float64]
+    latency_s: NDArray[np.float64]
+
+
+def draw_devices(scenario: Scenario) -> Devices:
+    """Draw every client's class, speed, link rates and latency from the scenario's seed."""
+    fleet, network, seed = scenario.fleet, scenario.network, scenario.seed
+    clients = fleet.clients
+    classes = compute_classes(fleet)
+    device_class = _assign_classes(fleet, seed)
+    speeds = Stream(seed, "device.speed").uniforms(clients)
+    speed = np.full(clients, math.nan)
+    for index, (_, compute) in enumerate(classes):
+        if isinstance(compute, Speed):
+            members = device_class == index
+            speed[members] = compute.flops.column(speeds[members])
+    return Devices(
+        class_names=tuple(name for name, _ in classes),
+        device_class=device_class,
+        speed_flops=speed,
+        downlink_bps=_column(network.downlink, seed, "device.downlink", clients),
+        uplink_bps=_column(network.uplink, seed, "device.uplink", clients),
+        latency_s=_column(network.latency, seed, "device.latency", clients),
+    )
+
+
+def compute_classes(fleet: Fleet) -> Sequence[tuple[str, Compute]]:
+    """Return the name and the compute of every device class; one class where none are named."""
+    if fleet.compute is not None:
+        return [("default", fleet.compute)]
+    return [(device_class.name, device_class.compute) for device_class in fleet.classes]
+
+
+def _column(distribution: Distribution, seed: int, purpose: str, clients: int) -> NDArray[np.float64]:
+    return distribution.column(Stream(seed, purpose).uniforms(clients))
+
+
+def _assign_classes(fleet: Fleet, seed: int) -> NDArray[np.uint8]:
+    """Give each class its share of the clients exactly (largest remainders), to clients at random."""
+    assigned = np.zeros(fleet.clients, dtype=np.uint8)
+    if not fleet.classes:
+        return assigned
+    counts = _quotas(fleet.classes, fleet.clients)
+    order = np.argsort(Stream(seed, "device.class").uniforms(fleet.clients), kind="stable")
+    assigned[order] = np.repeat(np.arange(len(counts), dtype=np.uint8), counts)
+    return assigned
+
+
+def _quotas(classes: Sequence[DeviceClass], clients: int) -> list[int]:
+    if len(classes) > 255:
+        raise ScenarioError("fleet.classes: at most 255 device classes")
+    exact = [device_class.share * clients for device_class in classes]
+    counts = [math.floor(share) for share in exact]
+    by_remainder = sorted(range(len(exact)), key=lambda index: (counts[index] - exact[index], index))
+    for index in by_remainder[: clients - sum(counts)]:
+        counts[index] += 1
+    return counts
+
+
+class ComputeTimes:
+    """How long each task's training takes on its device."""
+
+    def __init__(self, scenario: Scenario, devices: Devices, work_flop: Sequence[float]) -> None:
+        self._classes = [compute for _, compute in compute_classes(scenario.fleet)]
+        self._device_class = devices.device_class.data
+        self._speed = devices.speed_flops.data
+        self._work = work_flop
+        self._draws = Stream(scenario.seed, "task.compute")
+
+    def seconds(self, client: int, ordinal: int) -> float:
+        """Return the seconds of training of a client's task number `ordinal`."""
+        compute = self._classes[self._device_class[client]]
+        if isinstance(compute, Speed):
+            seconds = self._work[client] / self._speed[client]
+            if compute.jitter:
+                u = self._draws.uniform(client, ordinal)
+                seconds *= math.exp(compute.jitter * _STANDARD_NORMAL.inv_cdf(u))
+            return seconds
+        if isinstance(compute, Duration):
+            return compute.task.quantile(self._draws.uniform(client, ordinal))
+        raise ScenarioError(f"fleet.compute: the world cannot time a {type(compute).__name__}")

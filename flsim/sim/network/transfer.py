@@ -1,0 +1,40 @@
+"""What every network offers: transfers that can be waited for and called off."""
+
+from abc import ABC, abstractmethod
+from enum import Enum
+from typing import Protocol
+
+from simpy import Environment, Event
+
+
+class Direction(Enum):
+    """Down: from the server to a client. Up: from a client to the server."""
+
+    DOWN = "down"
+    UP = "up"
+
+
+class Transfer(ABC):
+    """Bytes under way. `done` happens when the last of them has arrived."""
+
+    __slots__ = ("done", "env", "size_bytes", "started_s")
+
+    def __init__(self, env: Environment, size_bytes: int) -> None:
+        self.env = env
+        self.size_bytes = size_bytes
+        self.started_s = env.now
+        self.done: Event
+
+    @abstractmethod
+    def cancel(self) -> int:
+        """Stop the transfer and return how many whole bytes have passed."""
+
+
+class Network(Protocol):
+    """Starts transfers. The bits of a transfer are 8 times its bytes."""
+
+    def start(self, direction: Direction, client: int, size_bytes: int) -> Transfer:
+        """Start a transfer between a client and the server."""
+
+    def uncontended_s(self, direction: Direction, client: int, size_bytes: int) -> float:
+        """Return how long the transfer takes when it is alone: latency + bits / narrowest link."""

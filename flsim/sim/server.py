@@ -1,0 +1,295 @@
+"""The server process: asks the strategy, sends tasks out, takes updates in, makes versions."""
+
+import functools
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from simpy import Environment, Event
+
+from flsim.draws import Stream
+from flsim.errors import RunError
+from flsim.policy.view import Aggregate, Arrival, Decision, Discard, Dispatch, Wait
+from flsim.records import Journal, Learner, Outcome, Task, TaskCosts
+from flsim.scenario import Scenario
+from flsim.sim.availability import Availability
+from flsim.sim.clock import DECIDE, Signal, call_at
+from flsim.sim.devices import ComputeTimes
+from flsim.sim.fleet import FleetState
+from flsim.sim.flight import Flight
+from flsim.sim.network import Direction, Network
+from flsim.sim.stopping import Ending, Stopping
+from flsim.sim.versions import Versions
+from flsim.sim.view import ServerView
+
+
+class Moment(NamedTuple):
+    """How far a run has come."""
+
+    now_s: float
+    version: int
+    accuracy: float | None
+    tasks_ended: int
+    in_flight: int
+
+
+Watch = Callable[[Moment], bool]
+"""Shown the run whenever the server has decided. Returning False ends it as interrupted."""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the server acts on. Each part owns its own state."""
+
+    env: Environment
+    fleet: FleetState
+    availability: Availability
+    network: Network
+    compute: ComputeTimes
+    costs: TaskCosts
+    learner: Learner
+    journal: Journal
+    watch: Watch
+
+
+class Server:
+    """Owns the flights, the inbox and the versions."""
+
+    def __init__(self, scenario: Scenario, surroundings: Surroundings) -> None:
+        self._scenario = scenario
+        self._around = surroundings
+        self._env = surroundings.env
+        self._flights: dict[int, Flight] = {}  # by client, in order of dispatch
+        self._inbox: list[Arrival] = []
+        self._landed: dict[int, Flight] = {}  # by task: the flights of the inbox
+        self._stopping = Stopping(scenario.stop, scenario.fleet.clients)
+        self._versions = Versions(surroundings.learner, surroundings.journal, scenario.evaluation.every)
+        self._selection_draws = Stream(scenario.seed, "selection")
+        self._dropout_draws = Stream(scenario.seed, "task.dropout")
+        self._dropout_moments = Stream(scenario.seed, "task.dropout.moment")
+        self._selections = 0
+        self._dispatched = 0
+        self._tasks_ended = 0
+        self._signal = Signal(self._env)
+        self._waits_for_clients = False
+        self._timer_s: float | None = None
+        self.last_dispatch_s = 0.0
+        self._view = ServerView(
+            self._env, self, surroundings.fleet.idle, self._flights, self._inbox, self._select
+        )
+
+    @property
+    def version(self) -> int:
+        """The current model version."""
+        return self._versions.current
+
+    # The process
+
+    def run(self) -> Generator[Event, None, Ending]:
+        """Decide until the run is over; return why it is."""
+        if self._scenario.stop.time is not None:
+            call_at(self._env, self._scenario.stop.time, self.wake, DECIDE)
+        while (ending := self._ending()) is None:
+            self._stopping.decides(self._env.now)
+            decision = self._scenario.strategy.decide(self._view)
+            if not isinstance(decision, Aggregate):
+                ending = self._stopping.time_is_up(self._env.now)
+                if ending is not None:
+                    break
+            if not isinstance(decision, Wait):
+                self._carry_out(decision)
+                continue
+            if self._nothing_to_come(decision):
+                ending = self._stopping.nothing_to_come(self._view.idle)
+                break
+            yield self._wait(decision)
+        self._close()
+        return ending
+
+    def _ending(self) -> Ending | None:
+        accuracy = self._versions.accuracy
+        moment = Moment(self._env.now, self.version, accuracy, self._tasks_ended, len(self._flights))
+        if not self._around.watch(moment):
+            return Ending("interrupted", "the run was interrupted")
+        return self._stopping.ending(self.version, accuracy)
+
+    def _carry_out(self, decision: Decision) -> None:
+        match decision:
+            case Dispatch(clients):
+                self._dispatch(clients)
+            case Aggregate():
+                self._aggregate(decision)
+            case Discard(tasks):
+                self._discard(tasks)
+            case _:
+                raise RunError(f"{self._strategy_name()} decided {decision!r}, which is no decision")
+
+    def _wait(self, decision: Wait) -> Signal:
+        self._signal = Signal(self._env)
+        self._waits_for_clients = decision.for_clients
+        if decision.until_s is not None and decision.until_s != self._timer_s:
+            self._timer_s = decision.until_s
+            call_at(self._env, decision.until_s, self._timer_over, DECIDE)
+        return self._signal
+
+    def _nothing_to_come(self, decision: Wait) -> bool:
+        """Whether no event can ever end this wait."""
+        for_clients = decision.for_clients and self._around.availability.next_change() < float("inf")
+        return not self._flights and decision.until_s is None and not for_clients
+
+    def wake(self, _: Event | None = None) -> None:
+        """Let the server decide anew, at the end of this instant."""
+        self._signal.fire(priority=DECIDE)
+
+    def _timer_over(self, _: Event) -> None:
+        self._timer_s = None
+        self.wake()
+
+    # Sending out
+
+    def _select(self, count: int) -> tuple[int, ...]:
+        self._selections += 1
+        idle = self._around.fleet.idle
+        return self._scenario.selection.select(idle, count, self._selection_draws, self._selections)
+
+    def _dispatch(self, clients: tuple[int, ...]) -> None:
+        self.last_dispatch_s = self._env.now
+        for client in clients:
+            if client not in self._around.fleet.idle:
+                raise RunError(f"{self._strategy_name()} asks client {client}, which is not idle")
+            self._send_task(client)
+        self._stopping.dispatched(len(self._flights))
+
+    def _send_task(self, client: int) -> None:
+        around, costs = self._around, self._around.costs
+        ordinal = around.fleet.occupy(client)
+        task = Task(self._dispatched, client, ordinal, self.version, self._env.now, costs.samples[client])
+        self._dispatched += 1
+        around.learner.submit(task)
+        flight = Flight(task, around.compute.seconds(client, ordinal))
+        self._flights[client] = flight
+        dropout = self._scenario.fleet.failure.dropout
+        if dropout and self._dropout_draws.uniform(client, ordinal) < dropout:
+            self._schedule_dropout(flight)
+        sizes = (costs.download_bytes, costs.upload_bytes)
+        flight.take_off(self._env, around.network, sizes, self)
+
+    def _schedule_dropout(self, flight: Flight) -> None:
+        """Let the task die at a uniform moment of the time that it takes when links are not shared."""
+        task, network, costs = flight.task, self._around.network, self._around.costs
+        lone_s = (
+            network.uncontended_s(Direction.DOWN, task.client, costs.download_bytes)
+            + flight.compute_s
+            + network.uncontended_s(Direction.UP, task.client, costs.upload_bytes)
+        )
+        moment = self._dropout_moments.uniform(task.client, task.ordinal)
+        died = functools.partial(self._died, flight)
+        call_at(self._env, self._env.now + moment * lone_s, died)
+
+    # Coming back
+
+    def arrived(self, flight: Flight) -> None:
+        """Take in an update whose upload has just ended."""
+        task = flight.task
+        del self._flights[task.client]
+        self._landed[task.id] = flight
+        position = len(self._inbox)
+        while position and _follows(self._inbox[position - 1], self._env.now, task.id):
+            position -= 1
+        self._inbox.insert(position, Arrival(task, self._env.now))
+        self._around.fleet.release(task.client)
+        self._stopping.arrived()
+        self.wake()
+
+    def client_changed(self, client: int, is_there: bool) -> None:
+        """A client has come or gone. One that goes drops its task."""
+        if is_there:
+            self._around.fleet.comes(client)
+            if self._waits_for_clients:
+                self._stopping.client_came()
+                self.wake()
+            return
+        self._around.fleet.leaves(client)
+        flight = self._flights.get(client)
+        if flight is not None:
+            self._died(flight)
+
+    def _died(self, flight: Flight, _: Event | None = None) -> None:
+        if self._flights.get(flight.task.client) is flight:
+            self._call_off(flight, Outcome.DROPPED)
+            self._stopping.failed()
+            self.wake()
+
+    def _call_off(self, flight: Flight, outcome: Outcome) -> None:
+        """End a task that is out with its client."""
+        del self._flights[flight.task.client]
+        flight.halt(self._env.now)
+        self._around.fleet.release(flight.task.client)
+        self._end(flight, outcome)
+
+    def _end(self, flight: Flight, outcome: Outcome) -> None:
+        """Write the row of a task that will not be aggregated."""
+        self._around.learner.forget(flight.task)
+        self._around.journal.task(flight.record(outcome))
+        self._tasks_ended += 1
+
+    # Server updates
+
+    def _aggregate(self, decision: Aggregate) -> None:
+        if not decision.tasks or len(decision.tasks) != len(decision.weights):
+            raise RunError(f"{self._strategy_name()} must give each aggregated task one weight")
+        flights = [self._take_from_inbox(task) for task in decision.tasks]
+        self._forget_arrivals()
+        result = self._around.learner.aggregate(decision.tasks, decision.weights, decision.anchor)
+        base = self.version
+        staleness = [base - task.base_version for task in decision.tasks]
+        self._versions.add(self._env.now, staleness, result.model_sha256)
+        for flight, stale, weight in zip(flights, staleness, decision.weights, strict=True):
+            task_id = flight.task.id
+            rejected = task_id in result.rejected
+            record = flight.record(
+                Outcome.REJECTED if rejected else Outcome.AGGREGATED,
+                aggregated_version=base + 1,
+                staleness=stale,
+                weight=0.0 if rejected else weight,
+                train_loss=result.train_losses.get(task_id),
+            )
+            self._around.journal.task(record)
+        self._tasks_ended += len(flights)
+        self._discard(decision.discard)
+
+    def _discard(self, tasks: tuple[Task, ...]) -> None:
+        for task in tasks:
+            flight = self._flights.get(task.client)
+            if flight is not None and flight.task.id == task.id:
+                self._call_off(flight, Outcome.DISCARDED)
+            else:
+                self._end(self._take_from_inbox(task), Outcome.DISCARDED)
+        self._forget_arrivals()
+
+    def _take_from_inbox(self, task: Task) -> Flight:
+        flight = self._landed.pop(task.id, None)
+        if flight is None:
+            raise RunError(f"{self._strategy_name()} uses task {task.id}, which is not in the inbox")
+        return flight
+
+    def _forget_arrivals(self) -> None:
+        """Drop from the inbox what has been taken out of `_landed`."""
+        self._inbox[:] = [arrival for arrival in self._inbox if arrival.task.id in self._landed]
+
+    def _close(self) -> None:
+        """The run is over: every task that is still open ends as unfinished."""
+        for flight in list(self._flights.values()):
+            self._call_off(flight, Outcome.UNFINISHED)
+        for arrival in self._inbox:
+            self._end(self._landed.pop(arrival.task.id), Outcome.UNFINISHED)
+        self._inbox.clear()
+        self._versions.close()
+
+    def _strategy_name(self) -> str:
+        return f"strategy {self._scenario.strategy.kind}:"
+
+
+def _follows(arrival: Arrival, now: float, task_id: int) -> bool:
+    """Whether an arrival of this same instant belongs behind the task with this id."""
+    return arrival.arrived_s == now and arrival.task.id > task_id

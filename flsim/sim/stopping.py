@@ -1,0 +1,89 @@
+"""When a run ends: by its stop rules, or because nothing can come of going on."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from flsim.errors import RunError
+from flsim.scenario.server import Stop
+
+Reason = Literal["updates", "time", "accuracy", "no clients", "stalled", "interrupted"]
+
+
+@dataclass(frozen=True)
+class Ending:
+    """Why a run ended: a word for programs, and a sentence for people."""
+
+    reason: Reason
+    detail: str
+
+
+class Stopping:
+    """Watches a run and says when it is over. Owns the counts that this takes."""
+
+    def __init__(self, stop: Stop, clients: int) -> None:
+        self._stop = stop
+        self._clients = clients
+        self._most_in_flight = 0
+        self._failures = 0  # tasks in a row that came to nothing
+        self._vain_wakes = 0  # clients that came while the strategy waited for more, in a row
+        self._instant_s = -math.inf
+        self._decisions = 0  # at this instant
+
+    def dispatched(self, in_flight: int) -> None:
+        """Tasks were sent out; `in_flight` are out now."""
+        self._most_in_flight = max(self._most_in_flight, in_flight)
+        self._vain_wakes = 0
+
+    def arrived(self) -> None:
+        """An update arrived."""
+        self._failures = 0
+
+    def failed(self) -> None:
+        """A task ended without an update."""
+        self._failures += 1
+
+    def client_came(self) -> None:
+        """The server woke up because a client came."""
+        self._vain_wakes += 1
+
+    def ending(self, version: int, accuracy: float | None) -> Ending | None:
+        """Return why the run is over, if it is, before the server decides anything more."""
+        stop = self._stop
+        if stop.updates is not None and version >= stop.updates:
+            return Ending("updates", f"{stop.updates} server updates were made")
+        if stop.accuracy is not None and accuracy is not None and accuracy >= stop.accuracy:
+            return Ending(
+                "accuracy", f"the accuracy reached {accuracy:.4f}; the target was {stop.accuracy}"
+            )
+        limit = 1000 + 10 * self._most_in_flight
+        if self._failures >= limit:
+            return Ending("stalled", f"{self._failures} tasks in a row ended without an update")
+        if self._vain_wakes >= 1000 + 100 * self._clients:
+            why = f"clients came {self._vain_wakes} times, but never enough of them to be asked"
+            return Ending("stalled", why)
+        return None
+
+    def time_is_up(self, now: float) -> Ending | None:
+        """Return the ending of a run whose virtual time is over."""
+        if self._stop.time is not None and now >= self._stop.time:
+            return Ending("time", f"{self._stop.time:g} s of virtual time have passed")
+        return None
+
+    def nothing_to_come(self, idle: int) -> Ending:
+        """Return the ending of a run that waits although nothing is under way."""
+        if idle:
+            return Ending("stalled", f"the strategy waits with {idle} idle clients and nothing under way")
+        return Ending("no clients", "no client is there, and none will come back")
+
+    def decides(self, now: float) -> None:
+        """The server decides at `now`. Raises RunError when time no longer moves."""
+        if now > self._instant_s:
+            self._instant_s, self._decisions = now, 0
+        self._decisions += 1
+        if self._decisions > 10_000 + 10 * self._clients:
+            raise RunError(
+                f"virtual time stands still at {now:g} s: the strategy has decided {self._decisions} times "
+                "at this instant. Do the tasks take any time at all? Give the fleet a compute time, or "
+                "the network a latency"
+            )

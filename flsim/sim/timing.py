@@ -1,0 +1,39 @@
+"""Timing without training: the costs of a synthetic workload, and a learner that learns nothing."""
+
+from collections.abc import Sequence
+
+from flsim.draws import Stream
+from flsim.records import Anchor, Evaluation, Task, TaskCosts, UpdateResult
+from flsim.scenario import Scenario
+from flsim.scenario.workload import SyntheticWorkload
+
+_NOTHING = UpdateResult(None, {}, frozenset())
+
+
+def synthetic_costs(scenario: Scenario, workload: SyntheticWorkload) -> TaskCosts:
+    """Return what each client's tasks cost; the work is drawn once per client."""
+    clients = scenario.fleet.clients
+    uniforms = Stream(scenario.seed, "workload.compute").uniforms(clients)
+    return TaskCosts(
+        download_bytes=round(workload.download),
+        upload_bytes=round(workload.upload),
+        samples=[workload.samples] * clients,
+        work_flop=workload.compute.column(uniforms).data,
+    )
+
+
+class NoLearner:
+    """Implements `Learner` for runs that only keep time."""
+
+    def submit(self, task: Task) -> None: ...
+
+    def forget(self, task: Task) -> None: ...
+
+    def aggregate(self, tasks: Sequence[Task], weights: Sequence[float], anchor: Anchor) -> UpdateResult:
+        return _NOTHING
+
+    def evaluate(self) -> Evaluation | None:
+        return None
+
+    def model_sha256(self) -> str | None:
+        return None

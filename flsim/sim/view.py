@@ -1,0 +1,56 @@
+"""The server's state as a strategy may see it: references, no copies, nothing to change it with."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from simpy import Environment
+
+from flsim.policy.view import Arrival
+from flsim.records import Task
+from flsim.sim.flight import Flight
+
+if TYPE_CHECKING:
+    from flsim.sim.server import Server
+
+
+class ServerView:
+    """Implements `flsim.policy.view.View`."""
+
+    def __init__(
+        self,
+        env: Environment,
+        server: "Server",
+        idle: Sequence[int],
+        flights: Mapping[int, Flight],
+        inbox: Sequence[Arrival],
+        select: Callable[[int], tuple[int, ...]],
+    ) -> None:
+        self._env = env
+        self._server = server
+        self._idle = idle
+        self._flights = flights
+        self.inbox = inbox
+        self.select = select
+
+    @property
+    def now(self) -> float:
+        return self._env.now
+
+    @property
+    def version(self) -> int:
+        return self._server.version
+
+    @property
+    def last_dispatch_s(self) -> float:
+        return self._server.last_dispatch_s
+
+    @property
+    def idle(self) -> int:
+        return len(self._idle)
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._flights)
+
+    def outstanding(self) -> Sequence[Task]:
+        return [flight.task for flight in self._flights.values()]
