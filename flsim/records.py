@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 
 class Outcome(StrEnum):
     """How a task ended. Every dispatched task ends in exactly one of these."""
@@ -90,6 +93,18 @@ class ClientRecord(NamedTuple):
     busy_s: float
     bytes_down: int
     bytes_up: int
+
+
+@dataclass(frozen=True)
+class Devices:
+    """What is drawn once per client, as columns: one value per client in each."""
+
+    class_names: tuple[str, ...]
+    device_class: NDArray[np.uint8]  # index into class_names
+    speed_flops: NDArray[np.float64]  # NaN where the class has durations instead
+    downlink_bps: NDArray[np.float64]
+    uplink_bps: NDArray[np.float64]
+    latency_s: NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,7 @@
 Nothing here touches torch's global random state.
 """
 
-# ruff: noqa: ARG001
-# An implementation may not need all that its contract offers.
-
+from copy import deepcopy
 from functools import singledispatch
 from itertools import pairwise
 from math import gcd, prod
@@ -24,7 +22,7 @@ _IMAGE_DIMENSIONS = 3
 def build(model: Model, input_shape: tuple[int, ...], classes: int) -> nn.Module:
     """Return the network that `model` describes: inputs [n, *input_shape] to logits [n, classes].
 
-    Its weights are arbitrary; `initialise` gives it those of a seed. Raises ScenarioError where the
+    Its weights are arbitrary; `initialised` gives it those of a seed. Raises ScenarioError where the
     network does not fit the inputs, or where no builder is registered for the kind.
     """
     raise ScenarioError(
@@ -88,16 +86,17 @@ def _check_cnn(model: Cnn, input_shape: tuple[int, ...]) -> None:
         )
 
 
-def initialise(model: nn.Module, seed: int) -> None:
-    """Give a model (on the CPU) the first weights that belong to a seed, in place.
+def initialised(model: nn.Module, seed: int) -> nn.Module:
+    """Return a copy of a model (on the CPU) with the first weights that belong to a seed.
 
     Every layer draws by its own `reset_parameters` from a generator of its own, so the same seed gives
     the same bytes in every process. Raises ScenarioError if a layer owns parameters but has no
     `reset_parameters`.
     """
+    fresh = deepcopy(model)
     stream = Stream(seed, "model.weights")
     with torch.random.fork_rng(devices=[]):
-        for position, (name, layer) in enumerate(model.named_modules()):
+        for position, (name, layer) in enumerate(fresh.named_modules()):
             if next(layer.parameters(recurse=False), None) is None:
                 continue
             reset = getattr(layer, "reset_parameters", None)
@@ -109,3 +108,4 @@ def initialise(model: nn.Module, seed: int) -> None:
             # Not torch.manual_seed, which would also reseed accelerators that fork_rng does not restore.
             torch.default_generator.manual_seed(stream.integer(position))
             reset()
+    return fresh

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
@@ -10,23 +9,12 @@ from numpy.typing import NDArray
 
 from flsim.draws import Stream
 from flsim.errors import ScenarioError
+from flsim.records import Devices
 from flsim.scenario import Scenario
 from flsim.scenario.distributions import Distribution
 from flsim.scenario.fleet import Compute, DeviceClass, Duration, Fleet, Speed
 
 _STANDARD_NORMAL = NormalDist()
-
-
-@dataclass(frozen=True)
-class Devices:
-    """What is drawn once per client. Each column has one value per client."""
-
-    class_names: tuple[str, ...]
-    device_class: NDArray[np.uint8]  # index into class_names
-    speed_flops: NDArray[np.float64]  # NaN where the class has durations instead
-    downlink_bps: NDArray[np.float64]
-    uplink_bps: NDArray[np.float64]
-    latency_s: NDArray[np.float64]
 
 
 def draw_devices(scenario: Scenario) -> Devices:

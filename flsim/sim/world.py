@@ -5,10 +5,10 @@ from typing import cast
 
 from simpy import Environment
 
-from flsim.records import Journal, Learner, TaskCosts
+from flsim.records import Devices, Journal, Learner, TaskCosts
 from flsim.scenario import Scenario
 from flsim.sim.availability import Availability
-from flsim.sim.devices import ComputeTimes, Devices, draw_devices
+from flsim.sim.devices import ComputeTimes, draw_devices
 from flsim.sim.fleet import FleetState
 from flsim.sim.network import build_network
 from flsim.sim.server import Moment, Server, Surroundings, Watch

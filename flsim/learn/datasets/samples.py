@@ -1,8 +1,5 @@
 """`Samples`, and `load`, which every source of samples implements."""
 
-# ruff: noqa: ARG001
-# An implementation may not need all that its contract offers.
-
 from dataclasses import dataclass
 from functools import singledispatch
 

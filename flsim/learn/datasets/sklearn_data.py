@@ -3,9 +3,6 @@
 scikit-learn is imported when one of them is asked for, because other datasets do without it.
 """
 
-# ruff: noqa: ARG001
-# An implementation may not need all that its contract offers.
-
 import numpy as np
 import torch
 from numpy.typing import NDArray

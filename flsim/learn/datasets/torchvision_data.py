@@ -6,9 +6,6 @@ MNIST's files are plain arrays. CIFAR-10's are pickles, which can run code when 
 torchvision compares their checksums with its own list first, and reads none where one differs.
 """
 
-# ruff: noqa: ARG001
-# An implementation may not need all that its contract offers.
-
 import io
 import socket
 from collections.abc import Iterator

@@ -5,9 +5,6 @@ construction; `deal` then lifts poor clients to the minimum and cuts the column 
 index array for each client.
 """
 
-# ruff: noqa: ARG001
-# An implementation may not need all that its contract offers.
-
 from bisect import bisect_right
 from functools import singledispatch
 

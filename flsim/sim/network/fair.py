@@ -83,10 +83,11 @@ class FairLink(SharedLink[FairTransfer]):
 
     def _advance(self) -> None:
         """Bring the clock of service up to now."""
-        now = self.env.now
-        if self._open:
-            self._service_bits += self._level_bps * (now - self._settled_s)
-        self._settled_s = now
+        elapsed_s = self.env.now - self._settled_s
+        # No time passes between a join and its re-allocation, when the level is out of date.
+        if self._open and elapsed_s > 0:
+            self._service_bits += self._level_bps * elapsed_s
+        self._settled_s = self.env.now
 
     def _reallocate(self, _: Event) -> None:
         self._advance()
