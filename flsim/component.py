@@ -7,9 +7,18 @@ import path.
 """
 
 import importlib
+import inspect
 from typing import Any, cast
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationError,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
 from flsim.errors import nearest
@@ -49,6 +58,14 @@ class Component(Section):
 
     kind: str
 
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        described = handler(schema)
+        required = [key for key in described.get("required", []) if key != "kind"]
+        return described | {"required": ["kind", *required]}
+
 
 class Kinds:
     """Annotation of a field that holds one of several components.
@@ -71,32 +88,46 @@ class Kinds:
             ),
         )
 
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        imported = {"type": "object", "properties": {"kind": {"type": "string", "pattern": ".:."}}}
+        return {"anyOf": [handler(schema), imported | {"required": ["kind"]}]}
+
     def resolve(self, value: object) -> Component:
         """Return the component that a mapping describes, or the component that `value` is."""
         if isinstance(value, self.base):
             return value
-        names = ", ".join(self.classes)
         if not isinstance(value, dict):
+            names = ", ".join(self.classes)
             raise misfit((), value, f"expected a mapping with a key 'kind', one of {names}")
+        return self.class_of(value).model_validate(value)
+
+    def class_of(self, value: dict[str, Any]) -> type[Component]:
+        """Return the class that the `kind` of a mapping selects."""
+        names = ", ".join(self.classes)
         kind = value.get("kind")
         if kind is None:
             raise misfit((), value, f"the key 'kind' is missing; accepted: {names}")
         if isinstance(kind, str) and ":" in kind:
-            return self._imported(kind).model_validate(value)
+            return self._imported(kind)
         if not isinstance(kind, str) or kind not in self.classes:
             hint = nearest(kind, self.classes)
             raise misfit(("kind",), kind, f"no such kind; accepted: {names}, or package.module:Class{hint}")
-        return self.classes[kind].model_validate(value)
+        return self.classes[kind]
 
     def _imported(self, path: str) -> type[Component]:
         module_name, _, class_name = path.partition(":")
         try:
             found: object = getattr(importlib.import_module(module_name), class_name)
-        except (ImportError, AttributeError, ValueError) as error:
+        except Exception as error:  # importing runs the user's module, which may raise anything
             raise misfit(("kind",), path, f"cannot be imported: {error}") from error
         if not (isinstance(found, type) and issubclass(found, self.base)):
             base = f"{self.base.__module__}.{self.base.__name__}"
             raise misfit(("kind",), path, f"not a subclass of {base}")
+        if inspect.isabstract(found):
+            missing = ", ".join(sorted(found.__abstractmethods__))
+            raise misfit(("kind",), path, f"an abstract class; it lacks {missing}")
         return found
 
 

@@ -16,7 +16,7 @@ _MASK = (1 << 64) - 1
 _GAMMA = 0x9E3779B97F4A7C15
 _MIX_1 = 0xBF58476D1CE4E5B9
 _MIX_2 = 0x94D049BB133111EB
-_TO_UNIT = 2.0**-53
+_TO_UNIT = 2.0**-52
 
 
 def _mixed(state: int) -> int:
@@ -40,15 +40,15 @@ class Stream:
         return _mixed((state + (second + 1) * _GAMMA) & _MASK)
 
     def uniform(self, first: int, second: int = 0) -> float:
-        """Return a float in the open interval (0, 1) for these ids."""
-        return ((self.integer(first, second) >> 11) + 0.5) * _TO_UNIT
+        """Return a float in the open interval (0, 1) for these ids: the middle of one of 2 ** 52 cells."""
+        return ((self.integer(first, second) >> 12) + 0.5) * _TO_UNIT
 
     def uniforms(self, count: int) -> NDArray[np.float64]:
         """Return `[uniform(0), …, uniform(count - 1)]`, the same bits, as one column."""
         ids = np.arange(1, count + 1, dtype=np.uint64)
         state = _mixed_column(np.uint64(self._key) + ids * np.uint64(_GAMMA))
         state = _mixed_column(state + np.uint64(_GAMMA))
-        return ((state >> np.uint64(11)).astype(np.float64) + 0.5) * _TO_UNIT
+        return ((state >> np.uint64(12)).astype(np.float64) + 0.5) * _TO_UNIT
 
     def generator(self, first: int = 0, second: int = 0) -> np.random.Generator:
         """Return a numpy generator of its own for these ids, for draws of unknown number."""

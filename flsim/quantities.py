@@ -21,19 +21,22 @@ def quantity(dimension: Dimension, *, positive: bool) -> Any:
         if value < 0 or (positive and value == 0):
             raise PydanticCustomError(
                 "quantity",
-                "a {name} must be {bound}",
-                {"name": dimension.name, "bound": "greater than zero" if positive else "zero or more"},
+                "{phrase} must be {bound}",
+                {"phrase": dimension.phrase, "bound": "greater than zero" if positive else "zero or more"},
             )
         return value
 
     return BeforeValidator(parse), AfterValidator(check), WithJsonSchema(json_schema(dimension))
 
 
+QUANTITY_TEXT = {"type": "string", "pattern": r"^\s*[-+]?[\d.].*$"}
+
+
 def json_schema(dimension: Dimension) -> dict[str, Any]:
     """Return the JSON schema of a quantity: a number, or text with a unit."""
     return {
-        "anyOf": [{"type": "number"}, {"type": "string", "pattern": r"^\s*[-+]?[\d.].*$"}],
-        "description": f"a {dimension.name}; a bare number is in {dimension.base}; units: "
+        "anyOf": [{"type": "number"}, QUANTITY_TEXT],
+        "description": f"{dimension.phrase}; a bare number is in {dimension.base}; units: "
         + ", ".join(dimension.factors),
     }
 

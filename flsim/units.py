@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from flsim.errors import nearest
 
-_NUMBER = re.compile(r"\s*([-+]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(.*?)\s*")
+_NUMBER = re.compile(r"\s*([-+]?(?:[0-9]+(?:_[0-9]+)*\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)\s*(.*?)\s*")
 _SI = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15}
 _IEC = {"Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40}
 
@@ -41,9 +41,13 @@ class Dimension:
             raise ValueError(f"{self.expected()}, not {type(value).__name__}")
         if isinstance(value, str):
             value = self._parse_text(value)
-        if not math.isfinite(value):
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if not math.isfinite(number):
             raise ValueError(f"{self.expected()}, and it must be finite")
-        return float(value)
+        return number
 
     def _parse_text(self, text: str) -> float:
         match = _NUMBER.fullmatch(text)
@@ -62,13 +66,18 @@ class Dimension:
     def expected(self) -> str:
         """Say what a value of this dimension looks like."""
         units = [unit for unit in self.factors if unit != self.base]
-        return f"expected a {self.name}: a number in {self.base}, or one with a unit such as '2 {units[0]}'"
+        return f"expected {self.phrase}: a number in {self.base}, or one with a unit such as '2 {units[0]}'"
+
+    @property
+    def phrase(self) -> str:
+        """The name with its article."""
+        return f"{'an' if self.name[0] in 'aeiou' else 'a'} {self.name}"
 
     def format(self, value: float) -> str:
-        """Return `value` with the unit that reads best.
+        """Return `value` to three digits, with the unit that reads best.
 
-        >>> RATE.format(6e6)
-        '6 Mbit/s'
+        >>> RATE.format(20e6), SIZE.format(5e5)
+        ('20 Mbit/s', '500 kB')
         """
         if not math.isfinite(value) or value == 0:
             return f"{value:g} {self.base}"
@@ -76,10 +85,12 @@ class Dimension:
             unit for unit, factor in self.factors.items() if factor <= abs(value) and self._common(unit)
         ]
         unit = max(fitting, key=lambda unit: self.factors[unit], default=self.base)
-        return f"{value / self.factors[unit]:.3g} {unit}".replace("e+", "e")
+        number = float(f"{value / self.factors[unit]:.3g}")
+        return f"{number:g} {unit}".replace("e+", "e")
 
     def _common(self, unit: str) -> bool:
-        return "i" not in unit.replace("bit", "").replace("min", "") and not unit.endswith(("bps", "FLOPS"))
+        """Whether the unit is the base unit with a decimal prefix; of times, all are."""
+        return self is TIME or (unit.endswith(self.base) and not unit.removesuffix(self.base).endswith("i"))
 
 
 TIME = Dimension(

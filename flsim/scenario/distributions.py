@@ -12,7 +12,7 @@ from abc import abstractmethod
 from functools import cached_property
 from itertools import accumulate
 from statistics import NormalDist
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,18 +20,28 @@ from pydantic import (
     Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
+    WithJsonSchema,
     model_validator,
 )
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from flsim.component import Component, Kinds, misfit
-from flsim.quantities import json_schema
+from flsim.quantities import QUANTITY_TEXT, json_schema
 from flsim.units import RATE, SIZE, SPEED, TIME, WORK, Dimension
 
 _STANDARD_NORMAL = NormalDist()
+_LEAST = 2.0**-53  # the smallest uniform; 1 - _LEAST is the largest
 
-Positive = Annotated[float, Field(gt=0)]
+
+def _with_units(bound: dict[str, float]) -> WithJsonSchema:
+    """A number, or text with a unit that the field's own dimension accepts."""
+    return WithJsonSchema({"anyOf": [{"type": "number", **bound}, QUANTITY_TEXT]})
+
+
+# The fields that carry the unit of the quantity.
+Scaled = Annotated[float, _with_units({})]
+PositiveScaled = Annotated[float, Field(gt=0), _with_units({"exclusiveMinimum": 0})]
 
 
 class Distribution(Component):
@@ -62,7 +72,7 @@ class Constant(Distribution):
     """Always the same value. A plain number means this."""
 
     kind: Literal["constant"] = "constant"
-    value: float
+    value: Scaled
     scaled = ("value",)
 
     def quantile(self, u: float) -> float:
@@ -81,8 +91,8 @@ class Uniform(Distribution):
     """Evenly between `low` and `high`."""
 
     kind: Literal["uniform"] = "uniform"
-    low: float
-    high: float
+    low: Scaled
+    high: Scaled
     scaled = ("low", "high")
 
     @model_validator(mode="after")
@@ -107,7 +117,7 @@ class Exponential(Distribution):
     """Memoryless, with the given mean."""
 
     kind: Literal["exponential"] = "exponential"
-    mean: Positive
+    mean: PositiveScaled
     scaled = ("mean",)
 
     def quantile(self, u: float) -> float:
@@ -122,11 +132,11 @@ class HalfNormal(Distribution):
     """The absolute value of a normal with mean zero and deviation `scale`."""
 
     kind: Literal["half_normal"] = "half_normal"
-    scale: Positive
+    scale: PositiveScaled
     scaled = ("scale",)
 
     def quantile(self, u: float) -> float:
-        return self.scale * _STANDARD_NORMAL.inv_cdf((1 + u) / 2)
+        return -self.scale * _STANDARD_NORMAL.inv_cdf((1 - u) / 2)
 
     @property
     def expectation(self) -> float:
@@ -137,16 +147,16 @@ class Normal(Distribution):
     """Normal, cut off below `low` and above `high` when these are given."""
 
     kind: Literal["normal"] = "normal"
-    mean: float
-    std: Positive
-    low: float | None = None
-    high: float | None = None
+    mean: Scaled
+    std: PositiveScaled
+    low: Scaled | None = None
+    high: Scaled | None = None
     scaled = ("mean", "std", "low", "high")
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         low, high = self._tails
-        if not low < high:
+        if high - low < 1e-9:
             raise misfit((), self, "low and high leave nothing of the distribution")
         return self
 
@@ -160,7 +170,11 @@ class Normal(Distribution):
 
     def quantile(self, u: float) -> float:
         low, high = self._tails
-        return self.mean + self.std * _STANDARD_NORMAL.inv_cdf(low + (high - low) * u)
+        rank = min(low + (high - low) * u, 1 - _LEAST)
+        value = self.mean + self.std * _STANDARD_NORMAL.inv_cdf(rank)
+        # Rounding may have stepped over a bound.
+        value = value if self.low is None else max(value, self.low)
+        return value if self.high is None else min(value, self.high)
 
     @property
     def expectation(self) -> float:
@@ -178,8 +192,8 @@ class Lognormal(Distribution):
     """The exponential of a normal: `median`, and `sigma` of the logarithm."""
 
     kind: Literal["lognormal"] = "lognormal"
-    median: Positive
-    sigma: Annotated[float, Field(ge=0)]
+    median: PositiveScaled
+    sigma: Annotated[float, Field(ge=0, le=10)]
     scaled = ("median",)
 
     def quantile(self, u: float) -> float:
@@ -194,8 +208,8 @@ class Pareto(Distribution):
     """A power-law tail: P(X > x) = (scale / x) ** index for x above `scale`."""
 
     kind: Literal["pareto"] = "pareto"
-    scale: Positive
-    index: Positive
+    scale: PositiveScaled
+    index: Annotated[float, Field(ge=0.1)]
     scaled = ("scale",)
 
     def quantile(self, u: float) -> float:
@@ -214,8 +228,8 @@ class Zipf(Distribution):
     """`scale` times a rank from 1 to `ranks`, rank k with probability proportional to k ** -exponent."""
 
     kind: Literal["zipf"] = "zipf"
-    scale: Positive
-    exponent: Positive
+    scale: PositiveScaled
+    exponent: Annotated[float, Field(gt=0)]
     ranks: Annotated[int, Field(ge=1, le=1_000_000)]
     scaled = ("scale",)
 
@@ -241,7 +255,7 @@ class Empirical(Distribution):
     """One of the measured `values`, each as likely as the others."""
 
     kind: Literal["empirical"] = "empirical"
-    values: tuple[float, ...] = Field(min_length=1)
+    values: tuple[Scaled, ...] = Field(min_length=1)
     scaled = ("values",)
 
     @cached_property
@@ -288,7 +302,7 @@ class Varying:
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         kinds = DISTRIBUTIONS.__get_pydantic_core_schema__(source, handler)
         return core_schema.no_info_wrap_validator_function(
-            lambda value, resolve: self._checked(resolve(self._in_base_units(value))),
+            lambda value, resolve: self._checked(resolve(self._in_base_units(value)), value),
             kinds,
             serialization=core_schema.plain_serializer_function_ser_schema(_dump),
         )
@@ -296,16 +310,18 @@ class Varying:
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        return {"anyOf": [json_schema(self.dimension), handler(schema)]}
+        kinds = DISTRIBUTIONS.__get_pydantic_json_schema__(schema, handler)
+        return {"anyOf": [json_schema(self.dimension), *kinds["anyOf"]]}
 
     def _in_base_units(self, value: object) -> object:
         if isinstance(value, Distribution):
             return value
         if not isinstance(value, dict):
             return self._constant(value)
-        cls = DISTRIBUTIONS.classes.get(str(value.get("kind")))
-        scaled = cls.scaled if cls is not None and issubclass(cls, Distribution) else ()
-        return {key: self._parse_field(key, item) if key in scaled else item for key, item in value.items()}
+        scaled = cast(type[Distribution], DISTRIBUTIONS.class_of(value)).scaled
+        return {
+            key: self._parse_field(key, item=item) if key in scaled else item for key, item in value.items()
+        }
 
     def _constant(self, value: object) -> Constant:
         try:
@@ -313,23 +329,28 @@ class Varying:
         except ValueError as error:
             raise misfit((), value, str(error)) from error
 
-    def _parse_field(self, key: str, item: object) -> object:
+    def _parse_field(self, *place: str | int, item: object) -> object:
+        if isinstance(item, list | tuple):
+            return [self._parse_field(*place, index, item=each) for index, each in enumerate(item)]
         try:
-            if isinstance(item, list | tuple):
-                return [self.dimension.parse(each) for each in item]
             return None if item is None else self.dimension.parse(item)
         except ValueError as error:
-            raise misfit((key,), item, str(error)) from error
+            raise misfit(place, item, str(error)) from error
 
-    def _checked(self, distribution: Distribution) -> Distribution:
+    def _checked(self, distribution: Distribution, given: object) -> Distribution:
         bottom = distribution.minimum
-        degenerate = isinstance(distribution, Constant | Empirical)
-        if bottom < 0 or (self.positive and bottom == 0 and degenerate):
+        if bottom < 0 or (self.positive and _can_be_zero(distribution)):
             bound = "greater than zero" if self.positive else "zero or more"
             remedy = "; give 'low'" if isinstance(distribution, Normal) else ""
-            why = f"a {self.dimension.name} must be {bound}, but this can be {bottom:g}{remedy}"
-            raise misfit((), distribution, why)
+            why = f"{self.dimension.phrase} must be {bound}, but this can be {bottom:g}{remedy}"
+            raise misfit((), given, why)
         return distribution
+
+
+def _can_be_zero(distribution: Distribution) -> bool:
+    if isinstance(distribution, Normal):
+        return distribution.minimum <= 0  # whether rounding makes it zero is chance
+    return distribution.quantile(_LEAST) <= 0
 
 
 def _dump(distribution: Distribution) -> object:

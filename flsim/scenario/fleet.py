@@ -1,5 +1,6 @@
 """`fleet`: the clients, how fast they are, when they are there, and how they fail."""
 
+import math
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -67,6 +68,13 @@ class Sessions(Availability):
     kind: Literal["sessions"] = "sessions"
     on: VaryingPositiveSeconds
     off: VaryingPositiveSeconds
+
+    @model_validator(mode="after")
+    def _means_exist(self) -> Self:
+        for name, time in (("on", self.on), ("off", self.off)):
+            if not math.isfinite(time.expectation):
+                raise misfit((name,), time, "its mean is infinite, so the share of clients there has none")
+        return self
 
 
 AnyAvailability = Annotated[Availability, Kinds(Availability, Always, Sessions)]

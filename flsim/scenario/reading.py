@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from flsim.errors import ScenarioError
+from flsim.errors import ScenarioError, nearest
 from flsim.scenario import yaml_text
 from flsim.scenario.scenario import Scenario
 
@@ -35,17 +35,29 @@ def scenario_from(data: Mapping[str, Any]) -> Scenario:
 def to_yaml(scenario: Scenario) -> str:
     """Return the resolved scenario as YAML; reading it gives an equal scenario."""
     data = scenario.model_dump(mode="json")
-    text: str = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
-    return text
+    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes text that would not be read back as it is, such as the name '1e3'."""
+
+    def represent_text(self, text: str) -> yaml.ScalarNode:
+        style = None if text.isprintable() and yaml_text.scalar(text) == text else '"'
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _Dumper.represent_text)
 
 
 def _read_text(path: Path) -> str:
     try:
         if path.is_dir():
             raise ScenarioError(f"{path}: a folder, not a scenario file")
-        if path.stat().st_size > yaml_text.MAX_BYTES:
+        with path.open("rb") as file:
+            content = file.read(yaml_text.MAX_BYTES + 1)
+        if len(content) > yaml_text.MAX_BYTES:
             raise ScenarioError(f"{path}: larger than {yaml_text.MAX_BYTES >> 20} MiB; not a scenario file")
-        return path.read_text(encoding="utf-8")
+        return content.decode()
     except UnicodeDecodeError as error:
         raise ScenarioError(
             f"{path}: not a text file (byte {error.start} is not UTF-8); a scenario is YAML"
@@ -70,27 +82,29 @@ def _neighbours(path: Path) -> str:
 def _apply(document: yaml_text.Document, override: str) -> None:
     """Set one key path of the document's data to a YAML value."""
     dotted, equals, text = override.partition("=")
-    source = f"--set {override}"
+    source = f"--set {_clipped(override)}"
     keys = dotted.split(".")
     if not equals or not all(keys):
         raise ScenarioError(f"{source}: expected a key path and a value, such as strategy.cohort=20")
     value = yaml_text.parse(text, source).data
     place: Any = document.data
+    path: list[str | int] = []
     for depth, key in enumerate(keys):
         last = depth == len(keys) - 1
-        if isinstance(place, list) and re.fullmatch(r"\d+", key) and int(key) < len(place):
+        if isinstance(place, list) and key in map(str, range(len(place))):
             index: str | int = int(key)
         elif isinstance(place, dict):
             index = key
             if not last and place.get(key) is None:
                 place[key] = {}
         else:
-            raise ScenarioError(f"{source}: '{'.'.join(keys[:depth])}' has no key '{key}'")
+            raise ScenarioError(f"{source}: '{'.'.join(keys[:depth])}' has no key '{_clipped(key)}'")
+        path.append(index)
         if last:
             place[index] = value
         else:
             place = place[index]
-    _forget_lines(document, tuple(int(key) if key.isdigit() else key for key in keys))
+    _forget_lines(document, tuple(path))
 
 
 def _forget_lines(document: yaml_text.Document, path: yaml_text.Path) -> None:
@@ -104,31 +118,69 @@ def _validated(data: dict[str, Any], document: yaml_text.Document, source: str) 
     try:
         return Scenario.model_validate(data)
     except ValidationError as error:
-        problems = [_explain(details, document, source) for details in error.errors(include_url=False)]
-        raise ScenarioError("\n".join(dict.fromkeys(problems))) from error
+        problems: dict[yaml_text.Path, list[Any]] = {}
+        for details in error.errors(include_url=False):
+            problems.setdefault(_key_path(details["loc"], document.data), []).append(details)
+        lines = [_explain(path, found, document, source) for path, found in problems.items()]
+        raise ScenarioError("\n".join(lines)) from error
 
 
-def _explain(details: Any, document: yaml_text.Document, source: str) -> str:
-    """Return one line: file, line, key path, what is wrong, what is accepted, what was given."""
-    path = _key_path(details["loc"], document.data)
+def _explain(
+    path: yaml_text.Path, problems: Sequence[Any], document: yaml_text.Document, source: str
+) -> str:
+    """Return one line: file, line, key path, what is wrong, what is accepted, what was given.
+
+    Several problems at one path are the members of a union, none of which fits.
+    """
     where = document.where(path, source)
-    dotted = ".".join(map(str, path)) or "the scenario"
-    if details["type"] == "missing":
+    dotted = ".".join(_clipped(str(key)) or "''" for key in path) or "the scenario"
+    if problems[0]["type"] == "missing":
         return f"{where}: {dotted}: this key is required and missing"
-    message = details["msg"]
-    if details["type"] == "literal_error":
-        expected = details["ctx"]["expected"]
-        close = get_close_matches(str(details["input"]), re.findall(r"'([^']*)'", expected), n=1)
-        message = f"must be {expected}" + (f"; did you mean '{close[0]}'?" if close else "")
-    elif message.startswith("Input should be "):
-        message = "must be " + message.removeprefix("Input should be ")
-    given = details["input"]
-    shown = "" if isinstance(given, dict | BaseModel) else f" (given: {_shortened(given)})"
+    message = " or ".join(dict.fromkeys(_requirement(details) for details in problems))
+    given = _given(path, document.data, problems[0]["input"])
+    shown = "" if isinstance(given, Mapping | BaseModel) else f" (given: {_clipped(_literal(given))})"
     return f"{where}: {dotted}: {message}{shown}"
 
 
-def _shortened(value: object) -> str:
-    text = repr(list(value) if isinstance(value, tuple) else value)
+def _requirement(details: Any) -> str:
+    """Say in the words of a scenario file, not of Python, what a value must be."""
+    message: str = details["msg"]
+    match details["type"]:
+        case "literal_error":
+            expected = details["ctx"]["expected"]
+            accepted = re.findall(r"'([^']*)'", expected)
+            return f"must be {expected}{nearest(details['input'], accepted)}"
+        case "tuple_type":
+            return "must be a list"
+        case "model_type" | "dict_type":
+            return "must be a mapping"
+        case "string_type":
+            return "must be text"
+        case "bool_type":
+            return "must be true or false"
+        case "too_short":
+            return f"must have at least {details['ctx']['min_length']} item"
+        case "string_pattern_mismatch":
+            return f"must match {details['ctx']['pattern']}"
+    return message.replace("Input should be ", "must be ", 1)
+
+
+def _given(path: yaml_text.Path, data: Any, otherwise: object) -> object:
+    """Return the value at a key path as the file has it, before any unit was read."""
+    for key in path:
+        is_entry = isinstance(data, Mapping) and key in data
+        is_item = isinstance(data, list | tuple) and isinstance(key, int)
+        if not (is_entry or is_item):
+            return otherwise
+        data = data[key]
+    return data
+
+
+def _literal(value: object) -> str:
+    return repr(list(value) if isinstance(value, tuple) else value)
+
+
+def _clipped(text: str) -> str:
     return text if len(text) <= 60 else text[:57] + "…"
 
 

@@ -26,6 +26,7 @@ _WORDS: dict[str, object] = {
     "false": False,
     ".nan": float("nan"),
     ".inf": float("inf"),
+    "+.inf": float("inf"),
     "-.inf": float("-inf"),
 }
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -54,7 +55,11 @@ def parse(text: str, source: str) -> Document:
 
     Raises ScenarioError with the line for anything that is not plain YAML.
     """
-    if len(text.encode()) > MAX_BYTES:
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as error:
+        raise ScenarioError(f"{source}: not valid YAML: character {error.start} is not Unicode") from error
+    if size > MAX_BYTES:
         raise ScenarioError(f"{source}: larger than {MAX_BYTES >> 20} MiB; a scenario is a short file")
     try:
         return _Builder(source).build(text)

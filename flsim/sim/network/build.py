@@ -2,8 +2,8 @@
 
 from simpy import Environment
 
-from flsim.scenario.network import Network as NetworkSpec
 from flsim.records import Devices
+from flsim.scenario.network import Network as NetworkSpec
 from flsim.sim.network.fair import FairLink
 from flsim.sim.network.fifo import FifoLink
 from flsim.sim.network.link import Link

@@ -1,0 +1,165 @@
+"""The command line: thin commands over the use cases."""
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import click
+from rich.console import Console
+from rich.markup import escape
+
+from flsim.errors import EXIT_DONE, EXIT_ERROR, EXIT_INTERRUPTED, EXIT_USAGE, FlsimError, nearest
+from flsim.scenario import Scenario, read_scenario
+from flsim.scenario.catalogue import catalogue, parameters_of, summary_of
+
+
+class DefaultToRun(click.Group):
+    """A group in which `flsim FILE` means `flsim run FILE`."""
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        known = set(self.commands) | {"--help", "--version"}
+        if args and args[0] not in known and (_names_a_file(args) or args[0].startswith("-")):
+            args = ["run", *args]
+        return super().parse_args(context, args)
+
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in self.commands:
+            hint = nearest(args[0], self.commands)
+            context.fail(f"no command or scenario file '{args[0]}'{hint}")
+        return super().resolve_command(context, args)
+
+
+def _names_a_file(args: Sequence[str]) -> bool:
+    first = args[0]
+    return os.sep in first or first.endswith((".yaml", ".yml")) or Path(first).exists()
+
+
+_scenario_file = click.argument("scenario", metavar="SCENARIO.yaml", type=click.Path(path_type=Path))
+_overrides = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change one key of the scenario, such as strategy.cohort=20. Can be repeated.",
+)
+_verbose = click.option("-v", "--verbose", is_flag=True, help="Show the traceback of an error.")
+
+
+@click.group(cls=DefaultToRun, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="flsim-des", prog_name="flsim")
+def cli() -> None:
+    """Simulate federated learning in virtual time: flsim SCENARIO.yaml"""
+
+
+@cli.command()
+@_scenario_file
+@_overrides
+@click.option("--out", metavar="DIR", help="Write into DIR/<name>/ instead of the scenario's output.dir.")
+@click.option("--timing-only", is_flag=True, help="Keep the timeline, but train nothing.")
+@click.option("-q", "--quiet", is_flag=True, help="Print one line at the end.")
+@_verbose
+def run(
+    scenario: Path,
+    overrides: tuple[str, ...],
+    out: str | None,
+    timing_only: bool,
+    quiet: bool,
+    verbose: bool,
+) -> int:
+    """Run a scenario."""
+    from flsim.run import run as run_scenario
+    from flsim.terminal import Watcher, print_result
+
+    if out is not None:
+        overrides = (*overrides, f"output.dir={json.dumps(out)}")
+    resolved = read_scenario(scenario, overrides)
+    console = Console()
+    watcher = Watcher(resolved, console, quiet)
+    with watcher.watching():
+        result = run_scenario(resolved, timing_only=timing_only, watch=watcher)
+    print_result(result, console, quiet)
+    return EXIT_INTERRUPTED if result.interrupted else EXIT_DONE
+
+
+@cli.command()
+@_scenario_file
+@_overrides
+@_verbose
+def validate(scenario: Path, overrides: tuple[str, ...], verbose: bool) -> int:
+    """Check a scenario without running it."""
+    resolved = read_scenario(scenario, overrides)
+    click.echo(f"{scenario}: a valid scenario, '{resolved.name}'")
+    return EXIT_DONE
+
+
+@cli.command("list")
+@click.argument("place", required=False)
+@_verbose
+def list_components(place: str | None, verbose: bool) -> int:
+    """List what a scenario can be made of: every kind of component, with its keys.
+
+    PLACE limits the list to one key, such as strategy or workload.model.
+    """
+    places = catalogue()
+    known = [entry.path for entry in places]
+    if place is not None and place not in known:
+        raise click.UsageError(f"no place '{place}'; places: {', '.join(known)}{nearest(place, known)}")
+    console = Console(highlight=False)
+    for entry in places:
+        if place in (None, entry.path):
+            console.print(f"[bold]{entry.path}[/]")
+            for kind, component in entry.kinds.items():
+                console.print(f"  [cyan]{kind}[/]  {escape(summary_of(component))}", soft_wrap=True)
+                if parameters := parameters_of(component):
+                    console.print(f"      [dim]{escape(', '.join(parameters))}[/]", soft_wrap=True)
+    return EXIT_DONE
+
+
+@cli.command()
+def schema() -> int:
+    """Print the JSON Schema of scenario files, for editors that complete them."""
+    document = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Scenario.model_json_schema()}
+    click.echo(json.dumps(document, indent=2))
+    return EXIT_DONE
+
+
+def main(args: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit with its code. Errors are messages, not tracebacks."""
+    given = list(sys.argv[1:] if args is None else args)
+    sys.exit(_exit_code(given))
+
+
+def _exit_code(args: list[str]) -> int:
+    try:
+        code = cli.main(args or ["--help"], prog_name="flsim", standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        return EXIT_USAGE
+    except FlsimError as error:
+        return _fail(str(error), args)
+    except (click.Abort, KeyboardInterrupt):
+        return _fail("interrupted", args, EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of our output has gone; Python must not complain about it again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_DONE
+    except Exception as error:
+        why = f"{type(error).__name__}: {error}"
+        return _fail(f"{why}\nThis is a defect; -v shows where it happened.", args)
+    return code if isinstance(code, int) else EXIT_DONE
+
+
+def _fail(message: str, args: list[str], code: int = EXIT_ERROR) -> int:
+    from flsim.terminal import print_error
+
+    if "-v" in args or "--verbose" in args:
+        traceback.print_exc()
+    print_error(message)
+    return code

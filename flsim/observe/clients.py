@@ -1,0 +1,63 @@
+"""`clients.parquet`: one row per client, folded from the task rows and what was drawn per client."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as parquet
+
+from flsim.errors import RunError
+from flsim.observe.journal import CLIENTS_SCHEMA
+from flsim.records import Devices, Outcome
+
+
+def write_clients(folder: Path, devices: Devices, samples: Sequence[int]) -> None:
+    """Write `folder/clients.parquet`, reading `folder/tasks.parquet` a row group at a time.
+
+    `samples`: how many samples each client has. Raises RunError if a file cannot be read or written.
+    """
+    try:
+        table = _drawn(devices, samples) | _folded(folder / "tasks.parquet", len(devices.device_class))
+        parquet.write_table(
+            pa.table(table, schema=CLIENTS_SCHEMA), folder / "clients.parquet", compression="zstd"
+        )
+    except OSError as error:
+        raise RunError(f"{folder}: cannot write clients.parquet: {error}") from error
+
+
+def _drawn(devices: Devices, samples: Sequence[int]) -> dict[str, pa.Array]:
+    names = pa.array(devices.class_names)
+    return {
+        "client": pa.array(np.arange(len(devices.device_class))),
+        "device_class": names.take(pa.array(devices.device_class)),
+        "samples": pa.array(np.asarray(samples, dtype=np.int64)),
+        "speed_flops": pa.array(devices.speed_flops, from_pandas=True),  # NaN: no speed, but durations
+        "downlink_bps": pa.array(devices.downlink_bps),
+        "uplink_bps": pa.array(devices.uplink_bps),
+        "latency_s": pa.array(devices.latency_s),
+    }
+
+
+def _folded(tasks: Path, clients: int) -> dict[str, pa.Array]:
+    """Sum the tasks of each client: how many, per outcome, seconds busy, bytes."""
+    counts = {outcome: np.zeros(clients, dtype=np.int64) for outcome in Outcome}
+    busy = np.zeros(clients)
+    down, up = np.zeros(clients, dtype=np.int64), np.zeros(clients, dtype=np.int64)
+    with parquet.ParquetFile(tasks) as file:
+        for batch in file.iter_batches():
+            owners = batch.column("client").to_numpy()
+            outcomes = batch.column("outcome").cast(pa.string()).to_numpy(zero_copy_only=False)
+            for outcome, count in counts.items():
+                count += np.bincount(owners[outcomes == outcome.value], minlength=clients)
+            seconds = batch.column("ended_s").to_numpy() - batch.column("dispatched_s").to_numpy()
+            busy += np.bincount(owners, seconds, clients)
+            np.add.at(down, owners, batch.column("bytes_down").to_numpy())
+            np.add.at(up, owners, batch.column("bytes_up").to_numpy())
+    return {
+        "tasks": pa.array(sum(counts.values())),
+        **{outcome.value: pa.array(count) for outcome, count in counts.items()},
+        "busy_s": pa.array(busy),
+        "bytes_down": pa.array(down),
+        "bytes_up": pa.array(up),
+    }

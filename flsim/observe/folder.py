@@ -1,0 +1,48 @@
+"""The folder of a run: `<dir>/<name>/`, made anew for every run and never anybody else's."""
+
+import shutil
+from pathlib import Path
+
+from flsim.errors import RunError
+from flsim.observe.files import write_bytes
+
+SCENARIO = "scenario.yaml"
+_FILES = (
+    "clients.parquet",
+    "communication.json",
+    "metrics.csv",
+    "metrics.json",
+    "summary.json",
+    "tasks.parquet",
+    "timeline.json.gz",
+    "versions.parquet",
+)
+_FOLDERS = ("plots",)
+
+
+def open_folder(parent: Path, name: str, scenario_yaml: str) -> Path:
+    """Return the folder `parent/name`, empty but for the resolved scenario.
+
+    The files of an earlier run are removed, so that nothing of two runs is mixed. Raises RunError if
+    the folder holds something that is not a run's, or cannot be written.
+    """
+    folder = parent / name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()) and not (folder / SCENARIO).is_file():
+            raise RunError(
+                f"{folder}: holds files that are not a run's; choose another folder with --out, "
+                "or another name"
+            )
+        _remove_earlier_run(folder)
+        write_bytes(folder / SCENARIO, scenario_yaml.encode())
+    except OSError as error:
+        raise RunError(f"{folder}: cannot be written: {error.strerror or error}") from error
+    return folder
+
+
+def _remove_earlier_run(folder: Path) -> None:
+    for file in _FILES:
+        (folder / file).unlink(missing_ok=True)
+    for subfolder in _FOLDERS:
+        shutil.rmtree(folder / subfolder, ignore_errors=True)

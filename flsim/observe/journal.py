@@ -1,0 +1,265 @@
+"""The journal: every row of a run, written to parquet as the run goes.
+
+Taking a row costs a list append. Every 65,536 rows the buffer becomes columns, a row group of the
+file, and a step of the running hash and totals, so a summary needs no second look at the files.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as parquet
+
+from flsim.errors import RunError
+from flsim.observe.digest import TASK_COLUMNS, VERSION_COLUMNS, TableDigest, combined
+from flsim.records import ClientRecord, Outcome, TaskRecord, VersionRecord
+
+ROW_GROUP_ROWS = 65_536
+
+_OUTCOMES = pa.array([outcome.value for outcome in Outcome], pa.string())
+_OUTCOME_CODES = {outcome: code for code, outcome in enumerate(Outcome)}
+
+
+def _schema(**columns: tuple[pa.DataType, bool]) -> pa.Schema:
+    return pa.schema([pa.field(name, kind, nullable) for name, (kind, nullable) in columns.items()])
+
+
+_COUNT = (pa.int64(), False)
+_COUNT_OR_NULL = (pa.int64(), True)
+_REAL = (pa.float64(), False)
+_REAL_OR_NULL = (pa.float64(), True)
+
+TASKS_SCHEMA = _schema(
+    task=_COUNT,
+    client=_COUNT,
+    base_version=_COUNT,
+    dispatched_s=_REAL,
+    download_end_s=_REAL_OR_NULL,
+    train_end_s=_REAL_OR_NULL,
+    ended_s=_REAL,
+    outcome=(pa.dictionary(pa.int8(), pa.string()), False),
+    aggregated_version=_COUNT_OR_NULL,
+    staleness=_COUNT_OR_NULL,
+    weight=_REAL_OR_NULL,
+    samples=_COUNT,
+    bytes_down=_COUNT,
+    bytes_up=_COUNT,
+    train_loss=_REAL_OR_NULL,
+)
+VERSIONS_SCHEMA = _schema(
+    version=_COUNT,
+    time_s=_REAL,
+    tasks=_COUNT,
+    mean_staleness=_REAL_OR_NULL,
+    accuracy=_REAL_OR_NULL,
+    loss=_REAL_OR_NULL,
+    model_sha256=(pa.string(), True),
+)
+CLIENTS_SCHEMA = _schema(
+    client=_COUNT,
+    device_class=(pa.string(), False),
+    samples=_COUNT,
+    speed_flops=_REAL_OR_NULL,
+    downlink_bps=_REAL,
+    uplink_bps=_REAL,
+    latency_s=_REAL,
+    tasks=_COUNT,
+    aggregated=_COUNT,
+    discarded=_COUNT,
+    dropped=_COUNT,
+    lost=_COUNT,
+    rejected=_COUNT,
+    unfinished=_COUNT,
+    busy_s=_REAL,
+    bytes_down=_COUNT,
+    bytes_up=_COUNT,
+)
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What all tasks that have ended come to: how many per outcome, and the bytes they moved."""
+
+    tasks: Mapping[Outcome, int] = field(default_factory=lambda: dict.fromkeys(Outcome, 0))
+    bytes_down: int = 0
+    bytes_up: int = 0
+
+    @property
+    def dispatched(self) -> int:
+        """All tasks: every dispatched task ends in exactly one outcome."""
+        return sum(self.tasks.values())
+
+    def extended(self, batch: pa.RecordBatch) -> "Totals":
+        """Return these totals with the task rows of `batch` added."""
+        codes = batch.column("outcome").indices.to_numpy(zero_copy_only=False)
+        counts = np.bincount(codes, minlength=len(Outcome)).tolist()
+        return Totals(
+            {outcome: self.tasks[outcome] + counts[code] for outcome, code in _OUTCOME_CODES.items()},
+            self.bytes_down + int(batch.column("bytes_down").to_numpy().sum()),
+            self.bytes_up + int(batch.column("bytes_up").to_numpy().sum()),
+        )
+
+
+class _TableWriter:
+    """One parquet file that is written a row group at a time."""
+
+    def __init__(self, path: Path, schema: pa.Schema, fold: Callable[[pa.RecordBatch], Callable[[], None]]):
+        self.rows: list[NamedTuple] = []
+        self._path = path
+        self._schema = schema
+        self._fold = fold
+        try:
+            self._file = parquet.ParquetWriter(
+                path, schema, compression="zstd", use_dictionary=_words(schema)
+            )
+        except OSError as error:
+            raise RunError(f"cannot write {path}: {error}") from error
+
+    def flush(self) -> None:
+        """Write the rows taken so far as a row group.
+
+        An interruption leaves the rows in the buffer or in the file, and never in both: what is
+        folded is made ready first, and taken over when the write is over, however it went.
+        """
+        if not self.rows:
+            return
+        batch = self._batch()
+        take_over = self._fold(batch)
+        try:
+            self._file.write_batch(batch)
+        except OSError as error:
+            raise RunError(f"cannot write {self._path}: {error}") from error
+        finally:
+            self.rows.clear()
+            take_over()
+
+    def close(self) -> None:
+        """Finish the file. Closing again does nothing."""
+        try:
+            self._file.close()
+        except OSError as error:
+            raise RunError(f"cannot write {self._path}: {error}") from error
+
+    def _batch(self) -> pa.RecordBatch:
+        columns = zip(*self.rows, strict=True)
+        arrays = [_array(column, kind) for column, kind in zip(columns, self._schema.types, strict=True)]
+        return pa.RecordBatch.from_arrays(arrays, schema=self._schema)
+
+
+def _words(schema: pa.Schema) -> list[str]:
+    """Return the columns whose values recur. A dictionary of instants only costs time."""
+    return [column.name for column in schema if not pa.types.is_floating(column.type)]
+
+
+def _array(column: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    if pa.types.is_dictionary(kind):
+        codes = pa.array([_OUTCOME_CODES[outcome] for outcome in column], pa.int8())
+        return pa.DictionaryArray.from_arrays(codes, _OUTCOMES)
+    return pa.array(column, kind)
+
+
+class ParquetJournal:
+    """The Journal that writes `tasks.parquet`, `versions.parquet` and `clients.parquet`.
+
+    folder: where they go; made if missing. All three exist from the start and can be read once the
+    journal is closed, also with no rows. Rows keep the order in which they were handed over.
+    Raises RunError if a file cannot be written.
+    """
+
+    def __init__(self, folder: Path, row_group_rows: int = ROW_GROUP_ROWS) -> None:
+        self._row_group_rows = row_group_rows
+        self._totals = Totals()
+        self._task_digest = TableDigest(TASK_COLUMNS)
+        self._version_digest = TableDigest(VERSION_COLUMNS)
+        self._closed = False
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(f"cannot make the folder {folder}: {error.strerror or error}") from error
+        self._tasks = _TableWriter(folder / "tasks.parquet", TASKS_SCHEMA, self._fold_tasks)
+        self._versions = _TableWriter(folder / "versions.parquet", VERSIONS_SCHEMA, self._fold_versions)
+        self._clients = _TableWriter(folder / "clients.parquet", CLIENTS_SCHEMA, _fold_nothing)
+
+    def task(self, record: TaskRecord) -> None:
+        """Take the row of a task that has ended. Rows may come in any order."""
+        self._take(self._tasks, record)
+
+    def version(self, record: VersionRecord) -> None:
+        """Take the row of a server update."""
+        self._take(self._versions, record)
+
+    def clients(self, records: Sequence[ClientRecord]) -> None:
+        """Take the rows of the fleet, once, at the end of the run."""
+        for record in records:
+            self._take(self._clients, record)
+
+    def totals(self) -> Totals:
+        """Return what the tasks so far come to."""
+        self._flush()
+        return self._totals
+
+    def records_sha256(self) -> str:
+        """Return the hash of the timing of all rows so far, in hexadecimal.
+
+        It covers who did what when and the bytes it took; not weights, losses, accuracies or models.
+        """
+        self._flush()
+        return combined(self._task_digest, self._version_digest)
+
+    def close(self) -> None:
+        """Write what is left and finish the files. Closing again does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        with ExitStack() as stack:  # a file that fails does not keep the others from being finished
+            for writer in (self._clients, self._versions, self._tasks):
+                stack.callback(writer.close)
+                stack.callback(writer.flush)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _take(self, writer: _TableWriter, record: NamedTuple) -> None:
+        if self._closed:
+            raise RunError(f"the journal is closed; it cannot take {record}")
+        writer.rows.append(record)
+        if len(writer.rows) >= self._row_group_rows:
+            writer.flush()
+
+    def _flush(self) -> None:
+        if not self._closed:
+            self._tasks.flush()
+            self._versions.flush()
+
+    def _fold_tasks(self, batch: pa.RecordBatch) -> Callable[[], None]:
+        totals, digest = self._totals.extended(batch), self._task_digest.extended(batch)
+
+        def take_over() -> None:
+            self._totals, self._task_digest = totals, digest
+
+        return take_over
+
+    def _fold_versions(self, batch: pa.RecordBatch) -> Callable[[], None]:
+        digest = self._version_digest.extended(batch)
+
+        def take_over() -> None:
+            self._version_digest = digest
+
+        return take_over
+
+
+def _fold_nothing(_: pa.RecordBatch) -> Callable[[], None]:
+    return lambda: None

@@ -1,0 +1,176 @@
+"""`metrics.json`, `metrics.csv` and `communication.json`: what a run learned and what it sent."""
+
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flsim.observe.files import write_bytes, write_json
+from flsim.observe.tables import Tables, outcomes, version_records
+from flsim.records import Outcome
+
+Counts = NDArray[np.int64]
+Reals = NDArray[np.float64]
+
+_LEADING_COLUMNS = ("time", "kind", "round", "loss", "accuracy")
+_OTHER_COLUMNS = (
+    "tasks",
+    "mean_staleness",
+    "mean_train_loss",
+    "bytes_up_cumulative",
+    "bytes_down_cumulative",
+    "model_sha256",
+)
+
+
+def write_metrics(folder: Path, tables: Tables) -> list[Path]:
+    """Write the three files into `folder` and return their paths."""
+    metrics = metrics_json(tables)
+    paths = [folder / name for name in ("metrics.json", "metrics.csv", "communication.json")]
+    write_json(paths[0], metrics)
+    write_bytes(paths[1], metrics_csv(metrics).encode())
+    write_json(paths[2], communication_json(tables))
+    return paths
+
+
+def metrics_json(tables: Tables) -> dict[str, list[dict[str, Any]]]:
+    """Return one entry per version: when it was made, of what, how good it is, and the bytes by then.
+
+    `mean_train_loss` is the plain mean over the tasks that went into the version; None without any.
+    Bytes are those of all tasks that had ended by then, whatever became of them.
+    """
+    spent = _Spending.of(tables)
+    times = tables.versions["time_s"].to_numpy()
+    up, down = spent.up_by(times).tolist(), spent.down_by(times).tolist()
+    losses = _mean_train_losses(tables)
+    return {
+        "versions": [
+            {
+                "version": row.version,
+                "time_s": row.time_s,
+                "tasks": row.tasks,
+                "mean_staleness": row.mean_staleness,
+                "accuracy": row.accuracy,
+                "loss": row.loss,
+                "mean_train_loss": losses.get(row.version),
+                "bytes_up_cumulative": up[index],
+                "bytes_down_cumulative": down[index],
+                "model_sha256": row.model_sha256,
+            }
+            for index, row in enumerate(version_records(tables.versions))
+        ]
+    }
+
+
+def metrics_csv(metrics: dict[str, list[dict[str, Any]]]) -> str:
+    """Return the evaluated versions of `metrics` as CSV: one line each, below a header.
+
+    `time` is in virtual seconds, `kind` says who evaluated (the server: `central`), and `round` is the
+    version. A value that does not exist is empty.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_LEADING_COLUMNS + _OTHER_COLUMNS)
+    for row in metrics["versions"]:
+        if row["accuracy"] is not None or row["loss"] is not None:
+            leading = (row["time_s"], "central", row["version"], row["loss"], row["accuracy"])
+            writer.writerow(leading + tuple(row[name] for name in _OTHER_COLUMNS))
+    return text.getvalue()
+
+
+def communication_json(tables: Tables) -> dict[str, Any]:
+    """Return the bytes of a run: in all, up to each version, per outcome and per client.
+
+    A version counts the tasks that ended since the version before, and cumulatively all that ended by
+    then. Bytes of an outcome other than `aggregated` were spent in vain.
+    """
+    spent = _Spending.of(tables)
+    words = outcomes(tables.tasks)
+    return {
+        "bytes_up": int(spent.up.sum()),
+        "bytes_down": int(spent.down.sum()),
+        "versions": _per_version(tables, spent),
+        "outcomes": {
+            outcome.value: {
+                "tasks": int((words == outcome.value).sum()),
+                "bytes_up": int(spent.up[words == outcome.value].sum()),
+                "bytes_down": int(spent.down[words == outcome.value].sum()),
+            }
+            for outcome in Outcome
+        },
+        "clients": _per_client(tables, spent),
+    }
+
+
+@dataclass(frozen=True)
+class _Spending:
+    """The bytes of every task and the second by which they were spent. All [tasks]."""
+
+    ended_s: Reals
+    up: Counts
+    down: Counts
+
+    @classmethod
+    def of(cls, tables: Tables) -> "_Spending":
+        tasks = tables.tasks
+        return cls(*(tasks[name].to_numpy() for name in ("ended_s", "bytes_up", "bytes_down")))
+
+    def up_by(self, times: Reals) -> Counts:
+        """Return the bytes that tasks sent up until they ended at or before each of `times`."""
+        return self._by(times, self.up)
+
+    def down_by(self, times: Reals) -> Counts:
+        """Return the bytes that tasks took down until they ended at or before each of `times`."""
+        return self._by(times, self.down)
+
+    def _by(self, times: Reals, sizes: Counts) -> Counts:
+        order = np.argsort(self.ended_s, kind="stable")
+        sums = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes[order])])
+        ended: Counts = np.searchsorted(self.ended_s[order], times, side="right")
+        return sums[ended]
+
+
+def _mean_train_losses(tables: Tables) -> dict[int, float]:
+    tasks = tables.tasks.select(["aggregated_version", "outcome", "train_loss"]).drop_null()
+    if not tasks.num_rows:
+        return {}
+    counted = outcomes(tasks) == Outcome.AGGREGATED.value
+    versions = tasks["aggregated_version"].to_numpy()[counted]
+    losses = tasks["train_loss"].to_numpy()[counted]
+    distinct, places = np.unique(versions, return_inverse=True)
+    means = np.bincount(places, losses) / np.bincount(places)
+    return dict(zip(distinct.tolist(), means.tolist(), strict=True))
+
+
+def _per_version(tables: Tables, spent: _Spending) -> list[dict[str, Any]]:
+    times = tables.versions["time_s"].to_numpy()
+    up, down = spent.up_by(times), spent.down_by(times)
+    columns = {
+        "version": tables.versions["version"].to_numpy(),
+        "time_s": times,
+        "bytes_up": np.diff(up, prepend=0),
+        "bytes_down": np.diff(down, prepend=0),
+        "bytes_up_cumulative": up,
+        "bytes_down_cumulative": down,
+    }
+    return _rows(columns)
+
+
+def _per_client(tables: Tables, spent: _Spending) -> list[dict[str, Any]]:
+    owners = tables.tasks["client"].to_numpy()
+    clients = np.union1d(tables.clients["client"].to_numpy(), owners)
+    places = np.searchsorted(clients, owners)
+    tasks, up, down = (np.zeros(len(clients), np.int64) for _ in range(3))
+    np.add.at(tasks, places, 1)
+    np.add.at(up, places, spent.up)
+    np.add.at(down, places, spent.down)
+    return _rows({"client": clients, "tasks": tasks, "bytes_up": up, "bytes_down": down})
+
+
+def _rows(columns: dict[str, NDArray[Any]]) -> list[dict[str, Any]]:
+    values = (column.tolist() for column in columns.values())
+    return [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]

@@ -1,0 +1,63 @@
+"""`summary.json`: a run in twenty lines."""
+
+import math
+from collections.abc import Iterable
+
+from flsim.observe.files import write_json
+from flsim.observe.journal import Totals
+from flsim.records import VersionRecord
+
+__all__ = ["summarise", "write_json"]
+
+
+def summarise(
+    *,
+    name: str,
+    seed: int,
+    stop_reason: str,
+    stop_detail: str,
+    wall_time_s: float,
+    virtual_time_s: float,
+    totals: Totals,
+    records_sha256: str,
+    versions: Iterable[VersionRecord],
+) -> dict[str, object]:
+    """Return the summary of a run.
+
+    `final_*` are those of the last evaluated version and `best_*` those of the most accurate one, the
+    earliest of equals; None where nothing was evaluated or the value is not finite. `updates` leaves
+    out version 0, the initial model.
+    """
+    rows = list(versions)
+    evaluated = [row for row in rows if row.accuracy is not None]
+    final = evaluated[-1] if evaluated else None
+    best = max(
+        (row for row in evaluated if _finite(row.accuracy) is not None),
+        key=lambda row: row.accuracy or 0.0,
+        default=None,
+    )
+    return {
+        "name": name,
+        "seed": seed,
+        "updates": sum(row.version > 0 for row in rows),
+        "virtual_time_s": virtual_time_s,
+        "wall_time_s": wall_time_s,
+        "stop_reason": stop_reason,
+        "stop_detail": stop_detail,
+        "final_accuracy": _finite(final.accuracy) if final else None,
+        "best_accuracy": best.accuracy if best else None,
+        "best_version": best.version if best else None,
+        "final_loss": _finite(final.loss) if final else None,
+        "tasks": {
+            "dispatched": totals.dispatched,
+            **{outcome.value: count for outcome, count in totals.tasks.items()},
+        },
+        "bytes_up": totals.bytes_up,
+        "bytes_down": totals.bytes_down,
+        "model_sha256": rows[-1].model_sha256 if rows else None,
+        "records_sha256": records_sha256,
+    }
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

@@ -1,0 +1,98 @@
+"""The main use case: a scenario in, a folder of results out."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flsim.errors import ScenarioError
+from flsim.observe.clients import write_clients
+from flsim.observe.folder import open_folder
+from flsim.observe.journal import ParquetJournal
+from flsim.observe.metrics import write_metrics
+from flsim.observe.summary import summarise, write_json
+from flsim.observe.tables import read_tables, version_records
+from flsim.records import Learner, TaskCosts
+from flsim.scenario import Scenario
+from flsim.scenario.reading import to_yaml
+from flsim.scenario.workload import SyntheticWorkload, TorchWorkload
+from flsim.sim.server import Watch
+from flsim.sim.timing import NoLearner, synthetic_costs
+from flsim.sim.world import Simulated, simulate, unwatched
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: where its files are, and its summary as summary.json has it."""
+
+    folder: Path
+    summary: dict[str, Any]
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether somebody ended the run before its time."""
+        return bool(self.summary["stop_reason"] == "interrupted")
+
+
+def run(scenario: Scenario, *, timing_only: bool = False, watch: Watch = unwatched) -> Run:
+    """Run a scenario and write its results into `<output.dir>/<name>/`.
+
+    With `timing_only`, a torch workload keeps its costs and its timeline, but nothing trains.
+    `watch` is shown the run as it goes, and ends it by returning False.
+    Raises ScenarioError before anything is written, and RunError after.
+    """
+    started = time.perf_counter()
+    costs, learner = _workload(scenario, timing_only)
+    folder = open_folder(Path(scenario.output.dir).expanduser(), scenario.name, to_yaml(scenario))
+    with ParquetJournal(folder) as journal:
+        simulated = simulate(scenario, costs, learner, journal, watch)
+    write_clients(folder, simulated.devices, costs.samples)
+    summary = _write_results(scenario, folder, journal, simulated, started)
+    return Run(folder, summary)
+
+
+def _workload(scenario: Scenario, timing_only: bool) -> tuple[TaskCosts, Learner]:
+    workload = scenario.workload
+    if isinstance(workload, SyntheticWorkload):
+        return synthetic_costs(scenario, workload), NoLearner()
+    if isinstance(workload, TorchWorkload):
+        from flsim.learn.prepare import prepare  # imports torch, which takes seconds
+
+        prepared = prepare(scenario, workload)
+        return prepared.costs, NoLearner() if timing_only else prepared.learner
+    raise ScenarioError(f"workload: nothing here can run a {type(workload).__name__}")
+
+
+def _write_results(
+    scenario: Scenario, folder: Path, journal: ParquetJournal, simulated: Simulated, started: float
+) -> dict[str, Any]:
+    """Write everything that is read from the records. The pictures are left out of an interrupted run."""
+    tables = read_tables(folder)
+    write_metrics(folder, tables)
+    if simulated.ending.reason != "interrupted":
+        _draw(scenario, folder)
+    summary = summarise(
+        name=scenario.name,
+        seed=scenario.seed,
+        stop_reason=simulated.ending.reason,
+        stop_detail=simulated.ending.detail,
+        wall_time_s=time.perf_counter() - started,
+        virtual_time_s=simulated.virtual_time_s,
+        totals=journal.totals(),
+        records_sha256=journal.records_sha256(),
+        versions=version_records(tables.versions),
+    )
+    write_json(folder / "summary.json", summary)
+    return summary
+
+
+def _draw(scenario: Scenario, folder: Path) -> None:
+    tables = read_tables(folder)
+    if scenario.output.timeline:
+        from flsim.observe.timeline import write_timeline
+
+        write_timeline(folder / "timeline.json.gz", tables, scenario.name)
+    if scenario.output.plots:
+        from flsim.observe.plots import write_plots  # imports matplotlib
+
+        write_plots(folder / "plots", tables)

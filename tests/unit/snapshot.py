@@ -1,0 +1,40 @@
+"""A server's state that stands still, so that a strategy is tested without a clock."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from flsim.policy.view import Arrival
+from flsim.records import Task
+
+
+def task(number: int, *, base_version: int = 0, samples: int = 1, dispatched_s: float = 0.0) -> Task:
+    """Return a task of the client with the same number."""
+    return Task(number, number, 0, base_version, dispatched_s, samples)
+
+
+def arrivals(*tasks: Task, at_s: float | Sequence[float] = 0.0) -> tuple[Arrival, ...]:
+    """Return the tasks' updates, arrived at one time or each at its own."""
+    times = at_s if isinstance(at_s, Sequence) else [at_s] * len(tasks)
+    return tuple(Arrival(*pair) for pair in zip(tasks, times, strict=True))
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A `View` of plain values. The idle clients are those from 100 on; selection takes the first."""
+
+    now: float = 0.0
+    version: int = 0
+    idle: int = 0
+    last_dispatch_s: float = 0.0
+    inbox: Sequence[Arrival] = ()
+    out: tuple[Task, ...] = field(default=())
+
+    @property
+    def in_flight(self) -> int:
+        return len(self.out)
+
+    def select(self, count: int) -> tuple[int, ...]:
+        return tuple(range(100, 100 + min(count, self.idle)))
+
+    def outstanding(self) -> Sequence[Task]:
+        return self.out
