@@ -115,10 +115,9 @@ def print_result(run: Run, console: Console, quiet: bool) -> None:
     """Tell what happened and where the files are: a table on a terminal, plain lines elsewhere."""
     rows = _result_rows(run)
     if quiet:
-        wanted = ("Ended", "Accuracy", "Files")
-        console.print(
-            "; ".join(value for key, value in rows if key in wanted), highlight=False, soft_wrap=True
-        )
+        wanted = {"Ended": "", "Virtual time": "virtual time ", "Accuracy": "accuracy ", "Files": "files in "}
+        parts = [wanted[key] + value for key, value in rows if key in wanted]
+        console.print(f"{run.summary['name']}: {'; '.join(parts)}", highlight=False, soft_wrap=True)
     elif console.is_terminal:
         table = Table(title=f"{run.summary['name']}", show_header=False, title_justify="left")
         table.add_column(style="bold")
