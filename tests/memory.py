@@ -1,0 +1,75 @@
+"""Runs that keep their records in memory, for the tests of the world and of the learner."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from flsim.records import Anchor, Learner, Task, TaskRecord, UpdateResult, VersionRecord
+from flsim.scenario import Scenario, scenario_from
+from flsim.scenario.workload import SyntheticWorkload
+from flsim.sim.server import Watch
+from flsim.sim.timing import NoLearner, synthetic_costs
+from flsim.sim.world import Simulated, simulate, unwatched
+
+
+class MemoryJournal:
+    """Implements `Journal`: keeps the rows in the order in which they came."""
+
+    def __init__(self) -> None:
+        self.tasks: list[TaskRecord] = []
+        self.versions: list[VersionRecord] = []
+
+    def task(self, record: TaskRecord) -> None:
+        self.tasks.append(record)
+
+    def version(self, record: VersionRecord) -> None:
+        self.versions.append(record)
+
+
+class Ledger(NoLearner):
+    """A learner that learns nothing, but notes what it is told: `closed` by aggregation or forgetting."""
+
+    def __init__(self) -> None:
+        self.submitted: list[Task] = []
+        self.closed: list[Task] = []
+
+    def submit(self, task: Task) -> None:
+        self.submitted.append(task)
+
+    def forget(self, task: Task) -> None:
+        self.closed.append(task)
+
+    def aggregate(self, tasks: Sequence[Task], weights: Sequence[float], anchor: Anchor) -> UpdateResult:
+        self.closed += tasks
+        return super().aggregate(tasks, weights, anchor)
+
+
+def simulated(
+    data: dict[str, Any], learner: Learner | None = None, watch: Watch = unwatched
+) -> tuple[Simulated, MemoryJournal]:
+    """Run a scenario of synthetic work, given as the plain data of a scenario file."""
+    return simulated_scenario(scenario_from(data), learner, watch)
+
+
+def simulated_scenario(
+    scenario: Scenario, learner: Learner | None = None, watch: Watch = unwatched
+) -> tuple[Simulated, MemoryJournal]:
+    """Run a scenario of synthetic work."""
+    assert isinstance(scenario.workload, SyntheticWorkload)
+    journal = MemoryJournal()
+    costs = synthetic_costs(scenario, scenario.workload)
+    return simulate(scenario, costs, learner or NoLearner(), journal, watch), journal
+
+
+def timing(
+    clients: int, task: Any, strategy: dict[str, Any], stop: dict[str, Any], **sections: Any
+) -> dict[str, Any]:
+    """Return a scenario whose tasks take `task` seconds each, and whose network takes no time."""
+    return {
+        "name": "timing",
+        "workload": {"kind": "synthetic", "download": 0, "upload": 0},
+        "fleet": {"clients": clients, "compute": {"kind": "duration", "task": task}},
+        "network": {"sharing": "none"},
+        "strategy": strategy,
+        "stop": stop,
+        **sections,
+    }
