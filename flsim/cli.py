@@ -1,5 +1,6 @@
 """The command line: thin commands over the use cases."""
 
+import io
 import json
 import os
 import sys
@@ -17,11 +18,24 @@ from flsim.scenario import Scenario, read_scenario
 from flsim.scenario.catalogue import catalogue, parameters_of, summary_of
 
 
+class Screen(Console):
+    """Standard output. When its reader has gone, it falls silent and a run goes on."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        _silence()
+
+
+def _silence() -> None:
+    """Send the rest of the output nowhere, so that Python does not complain about a pipe at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 class DefaultToRun(click.Group):
     """A group in which `flsim FILE` means `flsim run FILE`."""
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
-        known = set(self.commands) | {"--help", "--version"}
+        known = set(self.commands) | {"-h", "--help", "--version"}
         if args and args[0] not in known and (_names_a_file(args) or args[0].startswith("-")):
             args = ["run", *args]
         return super().parse_args(context, args)
@@ -37,7 +51,7 @@ class DefaultToRun(click.Group):
 
 def _names_a_file(args: Sequence[str]) -> bool:
     first = args[0]
-    return os.sep in first or first.endswith((".yaml", ".yml")) or Path(first).exists()
+    return os.sep in first or first.endswith((".yaml", ".yml")) or os.path.lexists(first)
 
 
 _scenario_file = click.argument("scenario", metavar="SCENARIO.yaml", type=click.Path(path_type=Path))
@@ -79,7 +93,7 @@ def run(
     if out is not None:
         overrides = (*overrides, f"output.dir={json.dumps(out)}")
     resolved = read_scenario(scenario, overrides)
-    console = Console()
+    console = Screen()
     watcher = Watcher(resolved, console, quiet)
     with watcher.watching():
         result = run_scenario(resolved, timing_only=timing_only, watch=watcher)
@@ -110,7 +124,7 @@ def list_components(place: str | None, verbose: bool) -> int:
     known = [entry.path for entry in places]
     if place is not None and place not in known:
         raise click.UsageError(f"no place '{place}'; places: {', '.join(known)}{nearest(place, known)}")
-    console = Console(highlight=False)
+    console = Screen(highlight=False)
     for entry in places:
         if place in (None, entry.path):
             console.print(f"[bold]{entry.path}[/]")
@@ -132,13 +146,20 @@ def schema() -> int:
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit with its code. Errors are messages, not tracebacks."""
     given = list(sys.argv[1:] if args is None else args)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a narrow encoding is no reason to fail
     sys.exit(_exit_code(given))
 
 
 def _exit_code(args: list[str]) -> int:
     try:
-        code = cli.main(args or ["--help"], prog_name="flsim", standalone_mode=False)
-        sys.stdout.flush()
+        # Not cli.main, which takes a reader that has gone for an error.
+        with cli.make_context("flsim", args or ["--help"]) as context:
+            code = cli.invoke(context)
+        if sys.stdout is not None:  # so it is when somebody closed it
+            sys.stdout.flush()
+    except click.exceptions.Exit as end:  # after --help and --version
+        return end.exit_code
     except click.ClickException as error:
         error.show()
         return EXIT_USAGE
@@ -147,9 +168,10 @@ def _exit_code(args: list[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         return _fail("interrupted", args, EXIT_INTERRUPTED)
     except BrokenPipeError:
-        # The reader of our output has gone; Python must not complain about it again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence()
         return EXIT_DONE
+    except OSError as error:
+        return _fail(str(error), args)
     except Exception as error:
         why = f"{type(error).__name__}: {error}"
         return _fail(f"{why}\nThis is a defect; -v shows where it happened.", args)
@@ -157,9 +179,7 @@ def _exit_code(args: list[str]) -> int:
 
 
 def _fail(message: str, args: list[str], code: int = EXIT_ERROR) -> int:
-    from flsim.terminal import print_error
-
     if "-v" in args or "--verbose" in args:
         traceback.print_exc()
-    print_error(message)
+    Console(stderr=True, highlight=False).print("[bold red]error:[/] " + escape(message), soft_wrap=True)
     return code

@@ -1,7 +1,6 @@
 """What a person sees while a run goes on, and at its end."""
 
 import signal
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,14 +60,19 @@ class Watcher:
             else:
                 with self._progress:
                     yield self
+        except Exception as error:
+            if self._interrupted and self._started_s is None:
+                raise KeyboardInterrupt from error  # a library that was loading made it an error
+            raise
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
     def _interrupt(self, *_: Any) -> None:
-        if self._started_s is None or self._interrupted:
-            raise KeyboardInterrupt
+        at_once = self._started_s is None or self._interrupted
         self._interrupted = True
+        if at_once:
+            raise KeyboardInterrupt
 
     def _show(self, moment: Moment, elapsed_s: float) -> None:
         accuracy = "" if moment.accuracy is None else f"accuracy {moment.accuracy:.3f}"
@@ -115,7 +119,12 @@ def print_result(run: Run, console: Console, quiet: bool) -> None:
     """Tell what happened and where the files are: a table on a terminal, plain lines elsewhere."""
     rows = _result_rows(run)
     if quiet:
-        wanted = {"Ended": "", "Virtual time": "virtual time ", "Accuracy": "accuracy ", "Files": "files in "}
+        wanted = {
+            "Ended": "",
+            "Virtual time": "virtual time ",
+            "Accuracy": "accuracy ",
+            "Files": "files in ",
+        }
         parts = [wanted[key] + value for key, value in rows if key in wanted]
         console.print(f"{run.summary['name']}: {'; '.join(parts)}", highlight=False, soft_wrap=True)
     elif console.is_terminal:
@@ -151,10 +160,3 @@ def _result_rows(run: Run) -> list[tuple[str, str]]:
         ("Files", str(run.folder)),
     ]
     return rows
-
-
-def print_error(message: str) -> None:
-    """Print an error: plain text, one paragraph, on standard error."""
-    console = Console(stderr=True, highlight=False)
-    console.print("[bold red]error:[/] " + escape(message), soft_wrap=True)
-    sys.stderr.flush()

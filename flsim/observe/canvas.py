@@ -71,7 +71,7 @@ def time_unit(seconds: float) -> tuple[str, float]:
     >>> time_unit(90), time_unit(600)
     (('s', 1.0), ('min', 60.0))
     """
-    fitting = [unit for unit in _UNITS if TIME.factors[unit] * 2 <= seconds]
+    fitting = [unit for unit in _UNITS if TIME.factors[unit] * 3 <= seconds]
     unit = fitting[-1] if fitting else "s"
     return unit, TIME.factors[unit]
 

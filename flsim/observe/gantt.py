@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 
 _MOST_CLIENTS = 40
 _MOST_SPANS = 1_000
-_MOST_TASK_LENGTHS = 100  # across the page: a typical task is then a tenth of a line at least
+_MOST_TASK_LENGTHS = 40  # across the page: the stages of a typical task can then be told apart
 _STAGE_COLOURS: dict[Stage, str] = {"download": SKY, "compute": ORANGE, "upload": GREEN}
+_UPDATE = "server update"
 _MARKS = {
     Outcome.DISCARDED: "D",
     Outcome.DROPPED: "X",
@@ -49,7 +50,7 @@ def draw_timeline(path: Path, tables: Tables) -> Path | None:
     if not tables.tasks.num_rows:
         return None
     tasks, end_s = _shown(tables.tasks)
-    clients = sorted({task.client for task in tasks})
+    clients = _rows(tables, tasks)
     start_s = min(task.dispatched_s for task in tasks)
     unit, second = time_unit(end_s - start_s if start_s else end_s)
     figure = new_figure(8.0, 1.9 + 0.16 * max(len(clients), 6))
@@ -66,7 +67,17 @@ def draw_timeline(path: Path, tables: Tables) -> Path | None:
     axes.set_ylabel("client")
     axes.set_title(_title(tables, len(clients), start_s, end_s), fontsize=10, loc="left")
     label_time(axes, unit)
-    figure.legend(loc="outside lower center", ncols=5, frameon=False, fontsize=8.5)
+    handles, labels = axes.get_legend_handles_labels()
+    named = dict(zip(labels, handles, strict=True))
+    order = [label for label in (*_STAGE_COLOURS, _UPDATE, *_MARKS) if label in named]
+    figure.legend(
+        [named[label] for label in order],
+        order,
+        loc="outside lower center",
+        ncols=5,
+        frameon=False,
+        fontsize=8.5,
+    )
     return save(figure, path)
 
 
@@ -91,6 +102,14 @@ def _shown(tasks: pa.Table) -> tuple[list[TaskRecord], float]:
     return shown, end_s
 
 
+def _rows(tables: Tables, tasks: list[TaskRecord]) -> list[int]:
+    """Return the clients that have a row: all of a small fleet, idle ones too, or those with tasks."""
+    shown = {task.client for task in tasks}
+    if tables.clients.num_rows <= _MOST_CLIENTS:
+        shown |= set(tables.clients["client"].to_pylist())
+    return sorted(shown)
+
+
 def _draw_versions(
     axes: "Axes", times: Iterable[float], start_s: float, end_s: float, second: float
 ) -> None:
@@ -104,7 +123,7 @@ def _draw_versions(
             color=BLACK,
             linewidth=0.7,
             alpha=float(np.clip(60 / len(moments), 0.12, 0.6)),
-            label="server update",
+            label=_UPDATE,
             zorder=1,
         )
 
@@ -141,10 +160,10 @@ def _draw_marks(
                 [rows[task.client] for task in ended],
                 linestyle="",
                 marker=mark,
-                markersize=5,
+                markersize=6,
                 markerfacecolor="white" if outcome is Outcome.DISCARDED else OUTCOME_COLOURS[outcome],
                 markeredgecolor=OUTCOME_COLOURS[outcome] if outcome is Outcome.DISCARDED else "white",
-                markeredgewidth=1.2 if outcome is Outcome.DISCARDED else 0.6,
+                markeredgewidth=1.3 if outcome is Outcome.DISCARDED else 0.5,
                 clip_on=False,
                 label=outcome.value,
                 zorder=3,

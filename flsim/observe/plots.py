@@ -146,7 +146,7 @@ def _draw_participation(path: Path, tables: Tables) -> Path | None:
             bottom += means[:, column]
     tidy(axes)
     axes.grid(visible=False, axis="x")
-    axes.margins(x=0.01)
+    axes.margins(x=0.01, y=0.04)
     _label_clients(axes, clients, len(means))
     figure.legend(loc="outside upper center", ncols=3, frameon=False)
     return save(figure, path)

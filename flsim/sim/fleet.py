@@ -2,16 +2,20 @@
 
 from array import array
 
-from flsim.sim.availability import Availability
+import numpy as np
+from numpy.typing import NDArray
+
 from flsim.sim.idle import IdleSet
 
 
 class FleetState:
     """Owns every client's state: a bit for busy, a count of its tasks, a place in the idle set."""
 
-    def __init__(self, clients: int, availability: Availability) -> None:
+    def __init__(self, there: NDArray[np.bool_]) -> None:
+        """`there`: [clients], who is there at the start."""
+        clients = len(there)
         self.idle = IdleSet(clients)
-        self._there = bytearray(availability.there.tobytes())
+        self._there = bytearray(there.tobytes())
         self._busy = bytearray(clients)
         self._tasks = array("q", [0]) * clients
         for client in range(clients):

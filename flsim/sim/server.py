@@ -12,12 +12,12 @@ from flsim.errors import RunError
 from flsim.policy.view import Aggregate, Arrival, Decision, Discard, Dispatch, Wait
 from flsim.records import Journal, Learner, Outcome, Task, TaskCosts
 from flsim.scenario import Scenario
-from flsim.sim.availability import Availability
 from flsim.sim.clock import DECIDE, Signal, call_at
 from flsim.sim.devices import ComputeTimes
 from flsim.sim.fleet import FleetState
 from flsim.sim.flight import Flight
 from flsim.sim.network import Direction, Network
+from flsim.sim.presence import Presence
 from flsim.sim.stopping import Ending, Stopping
 from flsim.sim.versions import Versions
 from flsim.sim.view import ServerView
@@ -43,7 +43,7 @@ class Surroundings:
 
     env: Environment
     fleet: FleetState
-    availability: Availability
+    presence: Presence
     network: Network
     compute: ComputeTimes
     costs: TaskCosts
@@ -134,7 +134,7 @@ class Server:
 
     def _nothing_to_come(self, decision: Wait) -> bool:
         """Whether no event can ever end this wait."""
-        for_clients = decision.for_clients and self._around.availability.next_change() < float("inf")
+        for_clients = decision.for_clients and self._around.presence.next_change() < float("inf")
         return not self._flights and decision.until_s is None and not for_clients
 
     def wake(self, _: Event | None = None) -> None:

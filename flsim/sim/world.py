@@ -7,10 +7,11 @@ from simpy import Environment
 
 from flsim.records import Devices, Journal, Learner, TaskCosts
 from flsim.scenario import Scenario
-from flsim.sim.availability import Availability
 from flsim.sim.devices import ComputeTimes, draw_devices
 from flsim.sim.fleet import FleetState
 from flsim.sim.network import build_network
+from flsim.sim.presence import Presence
+from flsim.sim.schedules.build import build_schedules
 from flsim.sim.server import Moment, Server, Surroundings, Watch
 from flsim.sim.stopping import Ending
 
@@ -43,11 +44,11 @@ def simulate(
     """
     env = Environment()
     devices = draw_devices(scenario)
-    availability = Availability(scenario)
+    presence = Presence(env, scenario.fleet.clients, build_schedules(scenario))
     surroundings = Surroundings(
         env=env,
-        fleet=FleetState(scenario.fleet.clients, availability),
-        availability=availability,
+        fleet=FleetState(presence.there),
+        presence=presence,
         network=build_network(env, scenario.network, devices),
         compute=ComputeTimes(scenario, devices, costs.work_flop),
         costs=costs,
@@ -56,7 +57,7 @@ def simulate(
         watch=watch,
     )
     server = Server(scenario, surroundings)
-    env.process(availability.process(env, server.client_changed, server.wake))
+    presence.listen(server.client_changed, server.wake)
     process = env.process(server.run())
     env.run(until=process)
     ending = cast(Ending, process.value)

@@ -92,17 +92,27 @@ class FairLink(SharedLink[FairTransfer]):
     def _reallocate(self, _: Event) -> None:
         self._advance()
         self._level_bps = self._level()
-        while (transfer := self._lowest_open()) and transfer.rate_bps < self._level_bps * (1 - _SLACK):
-            self._cap(transfer)
-            self._level_bps = self._level()
-        while (transfer := self._highest_capped()) and transfer.rate_bps > self._level_bps * (1 + _SLACK):
-            remaining = self._remaining(transfer)
-            self._remove(transfer)
-            self._open_up(transfer, remaining)
+        while self._cross():
             self._level_bps = self._level()
         if self._service_bits > _MAX_SERVICE or not self._open:
             self._restart_service()
         self._plan()
+
+    def _cross(self) -> bool:
+        """Move a transfer whose limit is on the wrong side of the level; return whether there was one.
+
+        Every move raises the level, so a transfer that was capped stays capped. Opening one may raise
+        the level above the limit of another that was rightly open before.
+        """
+        if (transfer := self._lowest_open()) and transfer.rate_bps < self._level_bps * (1 - _SLACK):
+            self._cap(transfer)
+            return True
+        if (transfer := self._highest_capped()) and transfer.rate_bps > self._level_bps * (1 + _SLACK):
+            remaining = self._remaining(transfer)
+            self._remove(transfer)
+            self._open_up(transfer, remaining)
+            return True
+        return False
 
     def _level(self) -> float:
         if not self._open:
@@ -189,9 +199,12 @@ class FairLink(SharedLink[FairTransfer]):
         self._share_anew()
 
     def _has_ended(self, transfer: FairTransfer) -> bool:
-        """Whether an open transfer is within rounding of its end: it could not be woken up later."""
-        remaining = self._remaining(transfer)
-        return self.env.now + remaining / self._level_bps <= math.nextafter(self.env.now, math.inf)
+        """Whether an open transfer is within rounding of its end: it could not be woken up later.
+
+        The level says nothing yet of a transfer that has joined at this very instant; its limit does.
+        """
+        ends = self.env.now + self._remaining(transfer) / min(self._level_bps, transfer.rate_bps)
+        return ends <= math.nextafter(self.env.now, math.inf)
 
 
 def _push(heap: _Heap, key: float, transfer: FairTransfer, live: int) -> None:
