@@ -80,8 +80,8 @@ class Kinds:
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         choices = {kind: handler.generate_schema(cls) for kind, cls in self.classes.items()}
-        return core_schema.no_info_wrap_validator_function(
-            lambda value, _: self.resolve(value),
+        return core_schema.with_info_wrap_validator_function(
+            lambda value, _, info: self.resolve(value, info.context),
             core_schema.tagged_union_schema(choices, discriminator="kind"),
             serialization=core_schema.plain_serializer_function_ser_schema(
                 lambda component: component.model_dump(mode="json")
@@ -94,14 +94,17 @@ class Kinds:
         imported = {"type": "object", "properties": {"kind": {"type": "string", "pattern": ".:."}}}
         return {"anyOf": [handler(schema), imported | {"required": ["kind"]}]}
 
-    def resolve(self, value: object) -> Component:
-        """Return the component that a mapping describes, or the component that `value` is."""
+    def resolve(self, value: object, context: object = None) -> Component:
+        """Return the component that a mapping describes, or the component that `value` is.
+
+        `context` is what the validation of the whole scenario was given.
+        """
         if isinstance(value, self.base):
             return value
         if not isinstance(value, dict):
             names = ", ".join(self.classes)
             raise misfit((), value, f"expected a mapping with a key 'kind', one of {names}")
-        return self.class_of(value).model_validate(value)
+        return self.class_of(value).model_validate(value, context=context)
 
     def class_of(self, value: dict[str, Any]) -> type[Component]:
         """Return the class that the `kind` of a mapping selects."""

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from flsim.units import RATE, SIZE, SPEED, TIME, WORK, Dimension
+from flsim.units import POWER, RATE, SIZE, SPEED, TIME, WORK, Dimension
 
 
 def quantity(dimension: Dimension, *, positive: bool) -> Any:
@@ -46,4 +46,5 @@ PositiveSeconds = Annotated[float, *quantity(TIME, positive=True)]
 Size = Annotated[float, *quantity(SIZE, positive=False)]
 Rate = Annotated[float, *quantity(RATE, positive=True)]
 Work = Annotated[float, *quantity(WORK, positive=False)]
+Power = Annotated[float, *quantity(POWER, positive=False)]
 Speed = Annotated[float, *quantity(SPEED, positive=True)]

@@ -109,4 +109,5 @@ RATE = Dimension(
     _scaled("bit/s", 1.0, _SI) | _scaled("bps", 1.0, _SI) | _scaled("B/s", 8.0, _SI),
 )
 WORK = Dimension("amount of compute", "FLOP", _scaled("FLOP", 1.0, _SI))
+POWER = Dimension("power", "W", _scaled("W", 1.0, {"m": 1e-3, "": 1.0, "k": 1e3}))
 SPEED = Dimension("compute speed", "FLOP/s", _scaled("FLOP/s", 1.0, _SI) | _scaled("FLOPS", 1.0, _SI))

@@ -1,18 +1,15 @@
 """`fleet`: the clients, how fast they are, when they are there, and how they fail."""
 
-import math
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from flsim.component import Component, Kinds, Section, misfit
-from flsim.scenario.distributions import (
-    VaryingPositiveSeconds,
-    VaryingSeconds,
-    VaryingSpeed,
-)
-
-Probability = Annotated[float, Field(ge=0, le=1)]
+from flsim.quantities import Power
+from flsim.scenario.availability import Always, AnyAvailability
+from flsim.scenario.distributions import VaryingSeconds, VaryingSpeed
+from flsim.scenario.failure import Failure
+from flsim.scenario.presets import FLEETS, with_preset
 
 
 class Compute(Component):
@@ -40,65 +37,43 @@ class Duration(Compute):
 AnyCompute = Annotated[Compute, Kinds(Compute, Speed, Duration)]
 
 
+class PowerModel(Section):
+    """What a device draws, above what it draws idle: while it computes, sends and receives."""
+
+    compute: Power
+    transmit: Power
+    receive: Power
+
+
 class DeviceClass(Section):
-    """A named share of the fleet with a compute of its own."""
+    """A named share of the fleet with a compute, and perhaps a power model, of its own."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.-]{0,63}$")]
     share: Annotated[float, Field(gt=0, le=1)]
     compute: AnyCompute
-
-
-class Availability(Component):
-    """When clients can be asked. A client that leaves during a task drops it."""
-
-
-class Always(Availability):
-    """Clients are always there."""
-
-    kind: Literal["always"] = "always"
-
-
-class Sessions(Availability):
-    """Clients come and go: alternating times there (`on`) and away (`off`), drawn anew each time.
-
-    The run starts with every client at a random moment of its own: there with probability
-    mean(on) / (mean(on) + mean(off)), in the middle of a session or a pause.
-    """
-
-    kind: Literal["sessions"] = "sessions"
-    on: VaryingPositiveSeconds
-    off: VaryingPositiveSeconds
-
-    @model_validator(mode="after")
-    def _means_exist(self) -> Self:
-        for name, time in (("on", self.on), ("off", self.off)):
-            if not math.isfinite(time.expectation):
-                raise misfit((name,), time, "its mean is infinite, so the share of clients there has none")
-        return self
-
-
-AnyAvailability = Annotated[Availability, Kinds(Availability, Always, Sessions)]
-
-
-class Failure(Section):
-    """How tasks and clients fail.
-
-    `dropout`: the probability that a task dies, at a uniform moment of its uncontended duration.
-    `lifetime`: the time after which a client leaves and never returns; none means that all stay.
-    """
-
-    dropout: Probability = 0.0
-    lifetime: VaryingSeconds | None = None
+    power: PowerModel | None = None
 
 
 class Fleet(Section):
-    """The clients. Give either `compute` for all of them, or `classes` whose shares sum to 1."""
+    """The clients. Give either `compute` for all of them, or `classes` whose shares sum to 1.
 
+    `preset` fills in what is not given. `join`: when each client joins; none means from the start.
+    `power`: the power model of classes that have none of their own; none means that energy is not kept.
+    """
+
+    preset: Literal["phones", "sensors", "hospitals", "datacentre"] | None = None
     clients: Annotated[int, Field(ge=1, le=10_000_000)]
     compute: AnyCompute | None = None
     classes: tuple[DeviceClass, ...] = ()
+    power: PowerModel | None = None
+    join: VaryingSeconds | None = None
     availability: AnyAvailability = Always()
     failure: Failure = Failure()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, value: Any) -> Any:
+        return with_preset(value, FLEETS, either=("compute", "classes"))
 
     @model_validator(mode="after")
     def _classes_fit(self) -> Self:

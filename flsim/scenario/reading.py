@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from flsim.errors import ScenarioError, nearest
 from flsim.scenario import yaml_text
+from flsim.scenario.files import ReadingFrom
 from flsim.scenario.scenario import Scenario
 
 
@@ -24,12 +25,15 @@ def read_scenario(path: Path, overrides: Sequence[str] = ()) -> Scenario:
         raise ScenarioError(f"{path}: a scenario is a mapping that begins with 'name: …'")
     for override in overrides:
         _apply(document, override)
-    return _validated(document.data, document, str(path))
+    return _validated(document.data, document, str(path), path.parent)
 
 
-def scenario_from(data: Mapping[str, Any]) -> Scenario:
-    """Return the scenario that plain data describes. Raises ScenarioError."""
-    return _validated(dict(data), yaml_text.Document(data), "scenario")
+def scenario_from(data: Mapping[str, Any], folder: Path = Path()) -> Scenario:
+    """Return the scenario that plain data describes. Raises ScenarioError.
+
+    `folder`: what the files that it names are relative to.
+    """
+    return _validated(dict(data), yaml_text.Document(data), "scenario", folder)
 
 
 def to_yaml(scenario: Scenario) -> str:
@@ -114,9 +118,9 @@ def _forget_lines(document: yaml_text.Document, path: yaml_text.Path) -> None:
     document.overridden.add(path)
 
 
-def _validated(data: dict[str, Any], document: yaml_text.Document, source: str) -> Scenario:
+def _validated(data: dict[str, Any], document: yaml_text.Document, source: str, folder: Path) -> Scenario:
     try:
-        return Scenario.model_validate(data)
+        return Scenario.model_validate(data, context=ReadingFrom(folder))
     except ValidationError as error:
         problems: dict[yaml_text.Path, list[Any]] = {}
         for details in error.errors(include_url=False):

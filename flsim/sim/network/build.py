@@ -2,7 +2,9 @@
 
 from simpy import Environment
 
+from flsim.errors import ScenarioError
 from flsim.records import Devices
+from flsim.scenario.network import Capacity, FixedCapacity
 from flsim.scenario.network import Network as NetworkSpec
 from flsim.sim.network.fair import FairLink
 from flsim.sim.network.fifo import FifoLink
@@ -35,6 +37,14 @@ def build_network(env: Environment, spec: NetworkSpec, devices: Devices) -> Netw
     down_class = _SHARING[spec.sharing] if spec.server.uplink is not None else PrivateLink
     up_class = _SHARING[spec.sharing] if spec.server.downlink is not None else PrivateLink
     return StarNetwork(
-        down=down_class(env, devices.downlink_bps, devices.latency_s, spec.server.uplink),
-        up=up_class(env, devices.uplink_bps, devices.latency_s, spec.server.downlink),
+        down=down_class(env, devices.downlink_bps, devices.latency_s, _rate(spec.server.uplink)),
+        up=up_class(env, devices.uplink_bps, devices.latency_s, _rate(spec.server.downlink)),
     )
+
+
+def _rate(capacity: Capacity | None) -> float | None:
+    if capacity is None:
+        return None
+    if isinstance(capacity, FixedCapacity):
+        return capacity.rate
+    raise ScenarioError(f"network.server: no link here has a {type(capacity).__name__}")

@@ -5,7 +5,7 @@ from functools import singledispatch
 from flsim.draws import Stream
 from flsim.errors import ScenarioError
 from flsim.scenario import Scenario
-from flsim.scenario.fleet import Always, Availability, Sessions
+from flsim.scenario.availability import Always, Availability, Sessions
 from flsim.sim.schedules.once import Leaving
 from flsim.sim.schedules.renewal import Renewal
 from flsim.sim.schedules.schedule import Schedule
