@@ -59,6 +59,7 @@ class TaskRecord(NamedTuple):
     bytes_down: int
     bytes_up: int
     train_loss: float | None
+    energy_j: float | None = None  # what the device drew for it; None without a power model
 
 
 class VersionRecord(NamedTuple):

@@ -18,7 +18,7 @@ from flsim.scenario.reading import to_yaml
 from flsim.scenario.workload import SyntheticWorkload, TorchWorkload
 from flsim.sim.server import Watch
 from flsim.sim.timing import NoLearner, synthetic_costs
-from flsim.sim.world import Simulated, simulate, unwatched
+from flsim.sim.world import Simulated, build_world, unwatched
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,10 @@ def run(scenario: Scenario, *, timing_only: bool = False, watch: Watch = unwatch
     """
     started = time.perf_counter()
     costs, learner = _workload(scenario, timing_only)
+    world = build_world(scenario, costs)
     folder = open_folder(Path(scenario.output.dir).expanduser(), scenario.name, to_yaml(scenario))
     with ParquetJournal(folder) as journal:
-        simulated = simulate(scenario, costs, learner, journal, watch)
+        simulated = world.run(learner, journal, watch)
     write_clients(folder, simulated.devices, costs.samples)
     summary = _write_results(scenario, folder, journal, simulated, started)
     return Run(folder, summary)

@@ -30,7 +30,9 @@ class Signal(Event):
 
 
 def delay_until(now: float, instant: float) -> float:
-    """Return the delay that, added to `now`, gives `instant` to the last bit.
+    """Return the delay that, added to `now`, gives `instant` to the last bit, and never less.
+
+    Where rounding leaves no such delay, the sum is the next float after `instant`.
 
     >>> now, instant = 0.1, 0.7
     >>> now + delay_until(now, instant) == instant
@@ -39,15 +41,13 @@ def delay_until(now: float, instant: float) -> float:
     delay = max(0.0, instant - now)
     if now + delay < instant:
         delay = math.nextafter(delay, math.inf)
-    elif now + delay > instant and delay > 0:
-        delay = math.nextafter(delay, 0.0)
     return delay
 
 
 def call_at(
     env: Environment, instant: float, callback: Callable[[Any], None], priority: EventPriority = HAPPEN
 ) -> None:
-    """Call `callback` at `instant`, exactly, or now if that has passed."""
+    """Call `callback` at `instant`, never before it, or now if that has passed."""
     signal = Signal(env)
     signal.callbacks.append(callback)
     signal.fire(delay_until(env.now, instant), priority)

@@ -64,7 +64,8 @@ def _assign_classes(fleet: Fleet, seed: int) -> NDArray[np.uint8]:
 def _quotas(classes: Sequence[DeviceClass], clients: int) -> list[int]:
     if len(classes) > 255:
         raise ScenarioError("fleet.classes: at most 255 device classes")
-    exact = [device_class.share * clients for device_class in classes]
+    total = math.fsum(device_class.share for device_class in classes)  # nearly 1
+    exact = [device_class.share / total * clients for device_class in classes]
     counts = [math.floor(share) for share in exact]
     by_remainder = sorted(range(len(exact)), key=lambda index: (counts[index] - exact[index], index))
     for index in by_remainder[: clients - sum(counts)]:

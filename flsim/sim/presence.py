@@ -21,12 +21,16 @@ class Presence:
         self._env = env
         self._reasons = bytearray(clients)
         self._walks = [_Walk(schedule) for schedule in schedules]
+        self._gone = bytearray(clients)  # who is away for good
+        self._still_here = clients
         self._returns = 0  # clients sent away that will come back at a time of their own
         self._changed: Changed = _nobody
         self._over: Callable[[], None] = _nothing
         away = np.zeros(clients, dtype=np.uint8)
         for walk in self._walks:
             away += walk.away
+            for client in np.flatnonzero(walk.away_for_good).tolist():
+                self._goes_for_good(client)
         self._reasons[:] = away.tobytes()
 
     @property
@@ -43,9 +47,15 @@ class Presence:
 
     def next_change(self) -> float:
         """Return when a client comes or goes next, as far as the schedules go; infinite for never."""
+        if not self._still_here:
+            return math.inf
         if self._returns:
             return self._env.now
         return min((walk.calendar.first() for walk in self._walks), default=math.inf)
+
+    def gone(self, client: int) -> bool:
+        """Return whether a client is away for good."""
+        return bool(self._gone[client])
 
     def send_away(self, client: int, seconds: float) -> None:
         """Keep a client away for some time, whatever the schedules say."""
@@ -64,8 +74,20 @@ class Presence:
             due.fire(delay_until(self._env.now, instant), HAPPEN)
             yield due
             for client in walk.calendar.due(self._env.now):
-                self._set(client, away=walk.step(client, self._env.now))
+                if not self._gone[client]:
+                    self._step(walk, client)
         self._check_over()
+
+    def _step(self, walk: "_Walk", client: int) -> None:
+        self._set(client, away=walk.step(client, self._env.now))
+        if walk.away_for_good[client]:
+            self._goes_for_good(client)
+            self._check_over()
+
+    def _goes_for_good(self, client: int) -> None:
+        """No schedule needs to be followed any longer for a client that one of them never lets back."""
+        self._still_here -= not self._gone[client]
+        self._gone[client] = 1
 
     def _check_over(self) -> None:
         if self.next_change() == math.inf:
@@ -87,13 +109,16 @@ class _Walk:
         self._schedule = schedule
         self.away: Flags
         self.away, first = schedule.start()
+        self.away_for_good: Flags = self.away & np.isposinf(first)
         self.calendar = Calendar(first)
 
     def step(self, client: int, now: float) -> bool:
         """Change a client's state; return whether it is away now."""
         away = not self.away[client]
         self.away[client] = away
-        self.calendar.add(self._schedule.after(client, now, away), client)
+        instant = self._schedule.after(client, now, away)
+        self.away_for_good[client] = away and instant == math.inf
+        self.calendar.add(instant, client)
         return away
 
 

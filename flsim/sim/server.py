@@ -1,6 +1,7 @@
 """The server process: asks the strategy, sends tasks out, takes updates in, makes versions."""
 
 import functools
+import math
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -12,10 +13,14 @@ from flsim.errors import RunError
 from flsim.policy.view import Aggregate, Arrival, Decision, Discard, Dispatch, Wait
 from flsim.records import Journal, Learner, Outcome, Task, TaskCosts
 from flsim.scenario import Scenario
-from flsim.sim.clock import DECIDE, Signal, call_at
+from flsim.scenario.failure import ServerOutage
+from flsim.sim.clock import DECIDE, HAPPEN, Signal, call_at
 from flsim.sim.devices import ComputeTimes
+from flsim.sim.energy import EnergyMeter
+from flsim.sim.failures import TaskFailures
 from flsim.sim.fleet import FleetState
-from flsim.sim.flight import Flight
+from flsim.sim.flight import Course, Flight
+from flsim.sim.loss import Attempts
 from flsim.sim.network import Direction, Network
 from flsim.sim.presence import Presence
 from flsim.sim.stopping import Ending, Stopping
@@ -46,6 +51,7 @@ class Surroundings:
     presence: Presence
     network: Network
     compute: ComputeTimes
+    energy: EnergyMeter
     costs: TaskCosts
     learner: Learner
     journal: Journal
@@ -57,25 +63,39 @@ class Server:
 
     def __init__(self, scenario: Scenario, surroundings: Surroundings) -> None:
         self._scenario = scenario
+        self._strategy = scenario.strategy
         self._around = surroundings
         self._env = surroundings.env
+        self._idle = surroundings.fleet.idle
         self._flights: dict[int, Flight] = {}  # by client, in order of dispatch
         self._inbox: list[Arrival] = []
         self._landed: dict[int, Flight] = {}  # by task: the flights of the inbox
         self._stopping = Stopping(scenario.stop, scenario.fleet.clients)
         self._versions = Versions(surroundings.learner, surroundings.journal, scenario.evaluation.every)
+        self._failures = TaskFailures(scenario.fleet.failure, scenario.seed)
+        self._pauses = scenario.fleet.availability.on_leave == "pause"
         self._selection_draws = Stream(scenario.seed, "selection")
-        self._dropout_draws = Stream(scenario.seed, "task.dropout")
-        self._dropout_moments = Stream(scenario.seed, "task.dropout.moment")
         self._selections = 0
         self._dispatched = 0
         self._tasks_ended = 0
         self._signal = Signal(self._env)
         self._waits_for_clients = False
         self._timer_s: float | None = None
+        self._outages = 0
+        self.back: Signal | None = None
         self.last_dispatch_s = 0.0
-        self._view = ServerView(
-            self._env, self, surroundings.fleet.idle, self._flights, self._inbox, self._select
+        self._course = self._plot_course()
+        self._view = ServerView(self._env, self, self._idle, self._flights, self._inbox, self._select)
+
+    def _plot_course(self) -> Course:
+        around, loss = self._around, self._scenario.network.loss
+        return Course(
+            env=around.env,
+            network=around.network,
+            server=self,
+            download_bytes=around.costs.download_bytes,
+            upload_bytes=around.costs.upload_bytes,
+            attempts=None if loss is None else Attempts(loss, self._scenario.seed),
         )
 
     @property
@@ -87,38 +107,53 @@ class Server:
 
     def run(self) -> Generator[Event, None, Ending]:
         """Decide until the run is over; return why it is."""
-        if self._scenario.stop.time is not None:
-            call_at(self._env, self._scenario.stop.time, self.wake, DECIDE)
-        while (ending := self._ending()) is None:
-            self._stopping.decides(self._env.now)
-            decision = self._scenario.strategy.decide(self._view)
-            if not isinstance(decision, Aggregate):
-                ending = self._stopping.time_is_up(self._env.now)
-                if ending is not None:
-                    break
-            if not isinstance(decision, Wait):
-                self._carry_out(decision)
-                continue
-            if self._nothing_to_come(decision):
-                ending = self._stopping.nothing_to_come(self._view.idle)
-                break
+        self._schedule()
+        while not isinstance(decision := self._decide(), Ending):
             yield self._wait(decision)
         self._close()
-        return ending
+        return decision
 
-    def _ending(self) -> Ending | None:
-        accuracy = self._versions.accuracy
-        moment = Moment(self._env.now, self.version, accuracy, self._tasks_ended, len(self._flights))
+    def _schedule(self) -> None:
+        """Enter what is known of the run before it begins: its end, and the server's outages."""
+        if self._scenario.stop.time is not None:
+            call_at(self._env, self._scenario.stop.time, self.wake, DECIDE)
+        for outage in self._scenario.fleet.failure.outages:
+            if isinstance(outage, ServerOutage):
+                call_at(self._env, outage.start, self._go_down)
+                call_at(self._env, outage.start + outage.duration, self._come_back)
+
+    def _decide(self) -> Wait | Ending:
+        """Do what the strategy decides until it waits, or the run is over."""
+        moment = Moment(
+            self._env.now, self.version, self._versions.accuracy, self._tasks_ended, len(self._flights)
+        )
         if not self._around.watch(moment):
             return Ending("interrupted", "the run was interrupted")
-        return self._stopping.ending(self.version, accuracy)
+        while (ending := self._stopping.ending(self.version, self._versions.accuracy)) is None:
+            self._stopping.decides(self._env.now)
+            decision = Wait() if self.back is not None else self._strategy.decide(self._view)
+            if isinstance(decision, Aggregate):
+                self._aggregate(decision)
+                continue
+            if (ending := self._stopping.time_is_up(self._env.now)) is not None:
+                return ending
+            if isinstance(decision, Wait):
+                return self._checked(decision)
+            self._carry_out(decision)
+        return ending
+
+    def _checked(self, decision: Wait) -> Wait | Ending:
+        """Return the wait, or the ending of a run in which nothing can ever end it."""
+        if self._flights or decision.until_s is not None or self.back is not None:
+            return decision
+        if decision.for_clients and self._around.presence.next_change() < math.inf:
+            return decision
+        return self._stopping.nothing_to_come(len(self._idle))
 
     def _carry_out(self, decision: Decision) -> None:
         match decision:
             case Dispatch(clients):
                 self._dispatch(clients)
-            case Aggregate():
-                self._aggregate(decision)
             case Discard(tasks):
                 self._discard(tasks)
             case _:
@@ -132,14 +167,9 @@ class Server:
             call_at(self._env, decision.until_s, self._timer_over, DECIDE)
         return self._signal
 
-    def _nothing_to_come(self, decision: Wait) -> bool:
-        """Whether no event can ever end this wait."""
-        for_clients = decision.for_clients and self._around.presence.next_change() < float("inf")
-        return not self._flights and decision.until_s is None and not for_clients
-
     def wake(self, _: Event | None = None) -> None:
         """Let the server decide anew, at the end of this instant."""
-        self._signal.fire(priority=DECIDE)
+        self._signal.fire()
 
     def _timer_over(self, _: Event) -> None:
         self._timer_s = None
@@ -149,42 +179,46 @@ class Server:
 
     def _select(self, count: int) -> tuple[int, ...]:
         self._selections += 1
-        idle = self._around.fleet.idle
-        return self._scenario.selection.select(idle, count, self._selection_draws, self._selections)
+        return self._scenario.selection.select(self._idle, count, self._selection_draws, self._selections)
 
     def _dispatch(self, clients: tuple[int, ...]) -> None:
         self.last_dispatch_s = self._env.now
         for client in clients:
-            if client not in self._around.fleet.idle:
+            if client not in self._idle:
                 raise RunError(f"{self._strategy_name()} asks client {client}, which is not idle")
             self._send_task(client)
         self._stopping.dispatched(len(self._flights))
 
     def _send_task(self, client: int) -> None:
-        around, costs = self._around, self._around.costs
+        around = self._around
         ordinal = around.fleet.occupy(client)
-        task = Task(self._dispatched, client, ordinal, self.version, self._env.now, costs.samples[client])
+        task = Task(
+            self._dispatched, client, ordinal, self.version, self._env.now, around.costs.samples[client]
+        )
         self._dispatched += 1
         around.learner.submit(task)
-        flight = Flight(task, around.compute.seconds(client, ordinal))
+        flight = Flight(task, around.compute.seconds(client, ordinal), self._course)
         self._flights[client] = flight
-        dropout = self._scenario.fleet.failure.dropout
-        if dropout and self._dropout_draws.uniform(client, ordinal) < dropout:
-            self._schedule_dropout(flight)
-        sizes = (costs.download_bytes, costs.upload_bytes)
-        flight.take_off(self._env, around.network, sizes, self)
+        if self._failures.possible:
+            self._schedule_failures(flight)
 
-    def _schedule_dropout(self, flight: Flight) -> None:
-        """Let the task die at a uniform moment of the time that it takes when links are not shared."""
-        task, network, costs = flight.task, self._around.network, self._around.costs
+    def _schedule_failures(self, flight: Flight) -> None:
+        """Let the task die, or crash its client, at a moment of its uncontended duration."""
+        task, network, course = flight.task, self._around.network, self._course
+        dropout, crash = self._failures.of(task)
+        if dropout is None and crash is None:
+            return
         lone_s = (
-            network.uncontended_s(Direction.DOWN, task.client, costs.download_bytes)
+            network.uncontended_s(Direction.DOWN, task, course.download_bytes)
             + flight.compute_s
-            + network.uncontended_s(Direction.UP, task.client, costs.upload_bytes)
+            + network.uncontended_s(Direction.UP, task, course.upload_bytes)
         )
-        moment = self._dropout_moments.uniform(task.client, task.ordinal)
-        died = functools.partial(self._died, flight)
-        call_at(self._env, self._env.now + moment * lone_s, died)
+        if dropout is not None:
+            died = functools.partial(self._died, flight)
+            call_at(self._env, self._env.now + dropout * lone_s, died)
+        if crash is not None:
+            crashed = functools.partial(self._crashed, flight, crash.repair_s)
+            call_at(self._env, self._env.now + crash.moment * lone_s, crashed)
 
     # Coming back
 
@@ -201,37 +235,77 @@ class Server:
         self._stopping.arrived()
         self.wake()
 
+    def lost(self, flight: Flight) -> None:
+        """The network has given a flight up."""
+        self._fail(flight, Outcome.LOST)
+
     def client_changed(self, client: int, is_there: bool) -> None:
-        """A client has come or gone. One that goes drops its task."""
+        """A client has come or gone. One that goes drops its task, or pauses until it is back."""
+        fleet, flight = self._around.fleet, self._flights.get(client)
         if is_there:
-            self._around.fleet.comes(client)
-            if self._waits_for_clients:
+            fleet.comes(client)
+            if flight is not None:
+                flight.resume()
+            elif self._waits_for_clients:
                 self._stopping.client_came()
                 self.wake()
             return
-        self._around.fleet.leaves(client)
-        flight = self._flights.get(client)
-        if flight is not None:
-            self._died(flight)
+        fleet.leaves(client)
+        if flight is None:
+            return
+        if self._pauses and not self._around.presence.gone(client):
+            flight.pause()
+        else:
+            self._fail(flight, Outcome.DROPPED)
 
-    def _died(self, flight: Flight, _: Event | None = None) -> None:
+    def _died(self, flight: Flight, _: Event) -> None:
         if self._flights.get(flight.task.client) is flight:
-            self._call_off(flight, Outcome.DROPPED)
-            self._stopping.failed()
-            self.wake()
+            self._fail(flight, Outcome.DROPPED)
+
+    def _crashed(self, flight: Flight, repair_s: float, _: Event) -> None:
+        if self._flights.get(flight.task.client) is flight:
+            self._fail(flight, Outcome.DROPPED)
+            self._around.presence.send_away(flight.task.client, repair_s)
+
+    def _fail(self, flight: Flight, outcome: Outcome) -> None:
+        """A task has come to nothing by itself."""
+        self._call_off(flight, outcome)
+        self._stopping.failed()
+        self.wake()
 
     def _call_off(self, flight: Flight, outcome: Outcome) -> None:
         """End a task that is out with its client."""
         del self._flights[flight.task.client]
-        flight.halt(self._env.now)
+        flight.halt()
         self._around.fleet.release(flight.task.client)
         self._end(flight, outcome)
 
     def _end(self, flight: Flight, outcome: Outcome) -> None:
         """Write the row of a task that will not be aggregated."""
         self._around.learner.forget(flight.task)
-        self._around.journal.task(flight.record(outcome))
+        self._around.journal.task(flight.record(outcome, energy_j=self._around.energy.joules(flight)))
         self._tasks_ended += 1
+
+    # Going down
+
+    def _go_down(self, _: Event) -> None:
+        """The server fails: what it held since its last version is lost, and transfers break off."""
+        self._outages += 1
+        if self._outages > 1:
+            return
+        self.back = Signal(self._env)
+        for arrival in self._inbox:
+            self._end(self._landed.pop(arrival.task.id), Outcome.LOST)
+        self._inbox.clear()
+        for flight in self._flights.values():
+            flight.cut_off()
+
+    def _come_back(self, _: Event) -> None:
+        self._outages -= 1
+        if self._outages == 0 and self.back is not None:
+            self.back.fire(priority=HAPPEN)
+            self.back = None
+            self.wake()
 
     # Server updates
 
@@ -241,7 +315,7 @@ class Server:
         flights = [self._take_from_inbox(task) for task in decision.tasks]
         self._forget_arrivals()
         result = self._around.learner.aggregate(decision.tasks, decision.weights, decision.anchor)
-        base = self.version
+        base, energy = self.version, self._around.energy
         staleness = [base - task.base_version for task in decision.tasks]
         self._versions.add(self._env.now, staleness, result.model_sha256)
         for flight, stale, weight in zip(flights, staleness, decision.weights, strict=True):
@@ -253,6 +327,7 @@ class Server:
                 staleness=stale,
                 weight=0.0 if rejected else weight,
                 train_loss=result.train_losses.get(task_id),
+                energy_j=energy.joules(flight),
             )
             self._around.journal.task(record)
         self._tasks_ended += len(flights)
@@ -275,7 +350,8 @@ class Server:
 
     def _forget_arrivals(self) -> None:
         """Drop from the inbox what has been taken out of `_landed`."""
-        self._inbox[:] = [arrival for arrival in self._inbox if arrival.task.id in self._landed]
+        if len(self._inbox) > len(self._landed):
+            self._inbox[:] = [arrival for arrival in self._inbox if arrival.task.id in self._landed]
 
     def _close(self) -> None:
         """The run is over: every task that is still open ends as unfinished."""

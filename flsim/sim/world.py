@@ -8,8 +8,9 @@ from simpy import Environment
 from flsim.records import Devices, Journal, Learner, TaskCosts
 from flsim.scenario import Scenario
 from flsim.sim.devices import ComputeTimes, draw_devices
+from flsim.sim.energy import EnergyMeter
 from flsim.sim.fleet import FleetState
-from flsim.sim.network import build_network
+from flsim.sim.network import Network, build_network
 from flsim.sim.presence import Presence
 from flsim.sim.schedules.build import build_schedules
 from flsim.sim.server import Moment, Server, Surroundings, Watch
@@ -25,6 +26,57 @@ class Simulated:
     devices: Devices
 
 
+@dataclass(frozen=True)
+class World:
+    """A fleet and a network at time zero. It runs once."""
+
+    scenario: Scenario
+    costs: TaskCosts
+    env: Environment
+    devices: Devices
+    presence: Presence
+    network: Network
+
+    def run(self, learner: Learner, journal: Journal, watch: Watch) -> Simulated:
+        """Let virtual time pass until the run is over.
+
+        Every task's row and every version's row has reached the journal when this returns. Raises
+        RunError when the strategy breaks its contract or time stands still.
+        """
+        scenario = self.scenario
+        surroundings = Surroundings(
+            env=self.env,
+            fleet=FleetState(self.presence.there),
+            presence=self.presence,
+            network=self.network,
+            compute=ComputeTimes(scenario, self.devices, self.costs.work_flop),
+            energy=EnergyMeter(scenario.fleet, self.devices),
+            costs=self.costs,
+            learner=learner,
+            journal=journal,
+            watch=watch,
+        )
+        server = Server(scenario, surroundings)
+        self.presence.listen(server.client_changed, server.wake)
+        process = self.env.process(server.run())
+        self.env.run(until=process)
+        return Simulated(cast(Ending, process.value), self.env.now, self.devices)
+
+
+def build_world(scenario: Scenario, costs: TaskCosts) -> World:
+    """Return the world that a scenario describes. Raises ScenarioError if it cannot be built."""
+    env = Environment()
+    devices = draw_devices(scenario)
+    return World(
+        scenario=scenario,
+        costs=costs,
+        env=env,
+        devices=devices,
+        presence=Presence(env, scenario.fleet.clients, build_schedules(scenario)),
+        network=build_network(env, scenario.network, devices),
+    )
+
+
 def unwatched(_: Moment) -> bool:
     """Let the run go on."""
     return True
@@ -37,28 +89,5 @@ def simulate(
     journal: Journal,
     watch: Watch = unwatched,
 ) -> Simulated:
-    """Run the scenario to its end in virtual time.
-
-    Every task's row and every version's row has reached the journal when this returns. Raises RunError
-    when the strategy breaks its contract or time stands still.
-    """
-    env = Environment()
-    devices = draw_devices(scenario)
-    presence = Presence(env, scenario.fleet.clients, build_schedules(scenario))
-    surroundings = Surroundings(
-        env=env,
-        fleet=FleetState(presence.there),
-        presence=presence,
-        network=build_network(env, scenario.network, devices),
-        compute=ComputeTimes(scenario, devices, costs.work_flop),
-        costs=costs,
-        learner=learner,
-        journal=journal,
-        watch=watch,
-    )
-    server = Server(scenario, surroundings)
-    presence.listen(server.client_changed, server.wake)
-    process = env.process(server.run())
-    env.run(until=process)
-    ending = cast(Ending, process.value)
-    return Simulated(ending, env.now, devices)
+    """Build the scenario's world and run it."""
+    return build_world(scenario, costs).run(learner, journal, watch)

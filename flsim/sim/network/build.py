@@ -3,7 +3,7 @@
 from simpy import Environment
 
 from flsim.errors import ScenarioError
-from flsim.records import Devices
+from flsim.records import Devices, Task
 from flsim.scenario.network import Capacity, FixedCapacity
 from flsim.scenario.network import Network as NetworkSpec
 from flsim.sim.network.fair import FairLink
@@ -22,11 +22,11 @@ class StarNetwork:
         self._down = down
         self._up = up
 
-    def start(self, direction: Direction, client: int, size_bytes: int) -> Transfer:
-        return self._link(direction).start(client, size_bytes)
+    def start(self, direction: Direction, task: Task, size_bytes: int) -> Transfer:
+        return self._link(direction).start(task.client, size_bytes)
 
-    def uncontended_s(self, direction: Direction, client: int, size_bytes: int) -> float:
-        return self._link(direction).uncontended_s(client, size_bytes)
+    def uncontended_s(self, direction: Direction, task: Task, size_bytes: int) -> float:
+        return self._link(direction).uncontended_s(task.client, size_bytes)
 
     def _link(self, direction: Direction) -> Link:
         return self._down if direction is Direction.DOWN else self._up

@@ -6,6 +6,8 @@ from typing import Protocol
 
 from simpy import Environment, Event
 
+from flsim.records import Task
+
 
 class Direction(Enum):
     """Down: from the server to a client. Up: from a client to the server."""
@@ -33,8 +35,8 @@ class Transfer(ABC):
 class Network(Protocol):
     """Starts transfers. The bits of a transfer are 8 times its bytes."""
 
-    def start(self, direction: Direction, client: int, size_bytes: int) -> Transfer:
-        """Start a transfer between a client and the server."""
+    def start(self, direction: Direction, task: Task, size_bytes: int) -> Transfer:
+        """Start a transfer of a task between its client and the server."""
 
-    def uncontended_s(self, direction: Direction, client: int, size_bytes: int) -> float:
+    def uncontended_s(self, direction: Direction, task: Task, size_bytes: int) -> float:
         """Return how long the transfer takes when it is alone: latency + bits / narrowest link."""
