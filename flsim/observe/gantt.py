@@ -1,7 +1,7 @@
 """`timeline.png`: what each client did when.
 
-It stays legible at any size of run: it shows at most 40 clients, and the first stretch of time that
-about a thousand spans fit into. The title says what was left out.
+It stays legible at any size of run: it shows at most 40 clients, and the first stretch of time that is
+at most 40 tasks of mean length long and that a thousand spans fit into. The title says what was left out.
 """
 
 from collections.abc import Iterable
@@ -84,7 +84,7 @@ def draw_timeline(path: Path, tables: Tables) -> Path | None:
 def _shown(tasks: pa.Table) -> tuple[list[TaskRecord], float]:
     """Return the tasks to draw and the second at which the picture ends."""
     starts, ends = tasks["dispatched_s"].to_numpy(), tasks["ended_s"].to_numpy()
-    typical = float(np.median(ends - starts))
+    typical = float(np.mean(ends - starts))
     end_s = min(float(ends.max()), float(starts.min()) + _MOST_TASK_LENGTHS * typical)
     if end_s <= starts.min():  # nothing takes time
         end_s = max(float(ends.max()), float(starts.min()) + 1.0)
@@ -171,7 +171,8 @@ def _draw_marks(
 
 
 def _title(tables: Tables, shown: int, start_s: float, end_s: float) -> str:
-    fleet = max(tables.clients.num_rows, shown)
+    active = compute.count_distinct(tables.tasks["client"]).as_py()
+    fleet = max(tables.clients.num_rows, active)  # an interrupted run has no rows of clients
     whole_s = float(tables.tasks["ended_s"].to_numpy().max())
     who = f"all {fleet:,} clients" if shown == fleet else f"{shown} of {fleet:,} clients"
     when = TIME.format(whole_s)

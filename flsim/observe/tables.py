@@ -94,7 +94,6 @@ def _read(path: Path, schema: pa.Schema) -> pa.Table:
     if not path.is_file():
         raise RunError(f"{path} is missing; is {path.parent} the folder of a run?")
     try:
-        # Not read_table, which takes a folder called `client=3` for a column.
         with parquet.ParquetFile(path) as file:
             table = file.read()
     except (OSError, pa.ArrowException) as error:

@@ -1,8 +1,7 @@
 """What a strategy sees, and what it can decide. Nothing here moves time or touches weights."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from flsim.records import Anchor, Task
 
@@ -44,23 +43,20 @@ class View(Protocol):
         """Return the tasks that are out with clients, in order of dispatch. Costs O(in_flight)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(NamedTuple):
     """An update that has reached the server."""
 
     task: Task
     arrived_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Dispatch:
+class Dispatch(NamedTuple):
     """Send the current version to these idle clients."""
 
     clients: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Aggregate:
+class Aggregate(NamedTuple):
     """Make the next version from these arrived tasks; `discard` ends other tasks, arrived or not.
 
     The weights are final: the learner adds the weighted sum of the updates, without normalising.
@@ -72,15 +68,13 @@ class Aggregate:
     discard: tuple[Task, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Discard:
+class Discard(NamedTuple):
     """End these tasks without an update. Those still out with clients are called off."""
 
     tasks: tuple[Task, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(NamedTuple):
     """Do nothing until an update arrives or a task dies; or until a time; or until a client comes."""
 
     until_s: float | None = None

@@ -38,8 +38,10 @@ class Moment(NamedTuple):
     in_flight: int
 
 
+_WAKES_PER_LOOK = 64  # a look costs little, but a wake costs next to nothing
+
 Watch = Callable[[Moment], bool]
-"""Shown the run whenever the server has decided. Returning False ends it as interrupted."""
+"""Shown the run at every version, and at some moments between. Returning False interrupts it."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +84,11 @@ class Server:
         self._waits_for_clients = False
         self._timer_s: float | None = None
         self._outages = 0
+        self._wakes = 0
+        self._version_seen = -1
         self.back: Signal | None = None
         self.last_dispatch_s = 0.0
+        self.version = 0  # the current model version
         self._course = self._plot_course()
         self._view = ServerView(self._env, self, self._idle, self._flights, self._inbox, self._select)
 
@@ -97,11 +102,6 @@ class Server:
             upload_bytes=around.costs.upload_bytes,
             attempts=None if loss is None else Attempts(loss, self._scenario.seed),
         )
-
-    @property
-    def version(self) -> int:
-        """The current model version."""
-        return self._versions.current
 
     # The process
 
@@ -124,23 +124,31 @@ class Server:
 
     def _decide(self) -> Wait | Ending:
         """Do what the strategy decides until it waits, or the run is over."""
-        moment = Moment(
-            self._env.now, self.version, self._versions.accuracy, self._tasks_ended, len(self._flights)
-        )
-        if not self._around.watch(moment):
-            return Ending("interrupted", "the run was interrupted")
-        while (ending := self._stopping.ending(self.version, self._versions.accuracy)) is None:
-            self._stopping.decides(self._env.now)
+        now, stopping = self._env.now, self._stopping
+        ending = self._ending()
+        while ending is None:
+            stopping.decides(now)
             decision = Wait() if self.back is not None else self._strategy.decide(self._view)
             if isinstance(decision, Aggregate):
                 self._aggregate(decision)
-                continue
-            if (ending := self._stopping.time_is_up(self._env.now)) is not None:
-                return ending
-            if isinstance(decision, Wait):
-                return self._checked(decision)
-            self._carry_out(decision)
+                ending = self._ending()
+            elif (ending := stopping.time_is_up(now)) is None:
+                if isinstance(decision, Wait):
+                    return self._checked(decision)
+                self._carry_out(decision)
         return ending
+
+    def _ending(self) -> Ending | None:
+        """Return why the run is over, if it is. Now and then, show it to whoever watches."""
+        self._wakes += 1
+        accuracy = self._versions.accuracy
+        if self._wakes % _WAKES_PER_LOOK == 0 or self.version != self._version_seen:
+            self._version_seen = self.version
+            in_flight = len(self._flights)
+            moment = Moment(self._env.now, self.version, accuracy, self._tasks_ended, in_flight)
+            if not self._around.watch(moment):
+                return Ending("interrupted", "the run was interrupted")
+        return self._stopping.ending(self.version, accuracy)
 
     def _checked(self, decision: Wait) -> Wait | Ending:
         """Return the wait, or the ending of a run in which nothing can ever end it."""
@@ -318,6 +326,7 @@ class Server:
         base, energy = self.version, self._around.energy
         staleness = [base - task.base_version for task in decision.tasks]
         self._versions.add(self._env.now, staleness, result.model_sha256)
+        self.version = self._versions.current
         for flight, stale, weight in zip(flights, staleness, decision.weights, strict=True):
             task_id = flight.task.id
             rejected = task_id in result.rejected

@@ -7,6 +7,7 @@ from simpy import Environment
 
 from flsim.records import Devices, Journal, Learner, TaskCosts
 from flsim.scenario import Scenario
+from flsim.sim.collector import calm_collector
 from flsim.sim.devices import ComputeTimes, draw_devices
 from flsim.sim.energy import EnergyMeter
 from flsim.sim.fleet import FleetState
@@ -59,7 +60,8 @@ class World:
         server = Server(scenario, surroundings)
         self.presence.listen(server.client_changed, server.wake)
         process = self.env.process(server.run())
-        self.env.run(until=process)
+        with calm_collector():
+            self.env.run(until=process)
         return Simulated(cast(Ending, process.value), self.env.now, self.devices)
 
 
