@@ -74,28 +74,6 @@ class VersionRecord(NamedTuple):
     model_sha256: str | None
 
 
-class ClientRecord(NamedTuple):
-    """A row of clients.parquet."""
-
-    client: int
-    device_class: str
-    samples: int
-    speed_flops: float | None
-    downlink_bps: float
-    uplink_bps: float
-    latency_s: float
-    tasks: int
-    aggregated: int
-    discarded: int
-    dropped: int
-    lost: int
-    rejected: int
-    unfinished: int
-    busy_s: float
-    bytes_down: int
-    bytes_up: int
-
-
 @dataclass(frozen=True)
 class Devices:
     """What is drawn once per client, as columns: one value per client in each."""

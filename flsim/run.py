@@ -45,9 +45,11 @@ def run(scenario: Scenario, *, timing_only: bool = False, watch: Watch = unwatch
     costs, learner = _workload(scenario, timing_only)
     world = build_world(scenario, costs)
     folder = open_folder(Path(scenario.output.dir).expanduser(), scenario.name, to_yaml(scenario))
-    with ParquetJournal(folder) as journal:
-        simulated = world.run(learner, journal, watch)
-    write_clients(folder, simulated.devices, costs.samples)
+    try:
+        with ParquetJournal(folder) as journal:
+            simulated = world.run(learner, journal, watch)
+    finally:
+        write_clients(folder, world.devices, costs.samples)
     summary = _write_results(scenario, folder, journal, simulated, started)
     return Run(folder, summary)
 

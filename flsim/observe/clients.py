@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 
 from flsim.errors import RunError
-from flsim.observe.journal import CLIENTS_SCHEMA
+from flsim.observe.schemas import CLIENTS_SCHEMA
 from flsim.records import Devices, Outcome
 
 
@@ -43,6 +43,7 @@ def _folded(tasks: Path, clients: int) -> dict[str, pa.Array]:
     """Sum the tasks of each client: how many, per outcome, seconds busy, bytes."""
     counts = {outcome: np.zeros(clients, dtype=np.int64) for outcome in Outcome}
     busy = np.zeros(clients)
+    energy, metered = np.zeros(clients), np.zeros(clients, dtype=np.bool_)
     down, up = np.zeros(clients, dtype=np.int64), np.zeros(clients, dtype=np.int64)
     with parquet.ParquetFile(tasks) as file:
         for batch in file.iter_batches():
@@ -52,12 +53,17 @@ def _folded(tasks: Path, clients: int) -> dict[str, pa.Array]:
                 count += np.bincount(owners[outcomes == outcome.value], minlength=clients)
             seconds = batch.column("ended_s").to_numpy() - batch.column("dispatched_s").to_numpy()
             busy += np.bincount(owners, seconds, clients)
+            joules = batch.column("energy_j").to_numpy(zero_copy_only=False)
+            known = ~np.isnan(joules)
+            energy += np.bincount(owners[known], joules[known], clients)
+            metered[owners[known]] = True
             np.add.at(down, owners, batch.column("bytes_down").to_numpy())
             np.add.at(up, owners, batch.column("bytes_up").to_numpy())
     return {
         "tasks": pa.array(sum(counts.values())),
         **{outcome.value: pa.array(count) for outcome, count in counts.items()},
         "busy_s": pa.array(busy),
+        "energy_j": pa.array(np.where(metered, energy, np.nan), from_pandas=True),
         "bytes_down": pa.array(down),
         "bytes_up": pa.array(up),
     }

@@ -4,6 +4,7 @@ Taking a row costs a list append. Every 65,536 rows the buffer becomes columns, 
 file, and a step of the running hash and totals, so a summary needs no second look at the files.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -17,69 +18,13 @@ import pyarrow.parquet as parquet
 
 from flsim.errors import RunError
 from flsim.observe.digest import TASK_COLUMNS, VERSION_COLUMNS, TableDigest, combined
-from flsim.records import ClientRecord, Outcome, TaskRecord, VersionRecord
+from flsim.observe.schemas import TASKS_SCHEMA, VERSIONS_SCHEMA
+from flsim.records import Outcome, TaskRecord, VersionRecord
 
 ROW_GROUP_ROWS = 65_536
 
 _OUTCOMES = pa.array([outcome.value for outcome in Outcome], pa.string())
 _OUTCOME_CODES = {outcome: code for code, outcome in enumerate(Outcome)}
-
-
-def _schema(**columns: tuple[pa.DataType, bool]) -> pa.Schema:
-    return pa.schema([pa.field(name, kind, nullable) for name, (kind, nullable) in columns.items()])
-
-
-_COUNT = (pa.int64(), False)
-_COUNT_OR_NULL = (pa.int64(), True)
-_REAL = (pa.float64(), False)
-_REAL_OR_NULL = (pa.float64(), True)
-
-TASKS_SCHEMA = _schema(
-    task=_COUNT,
-    client=_COUNT,
-    base_version=_COUNT,
-    dispatched_s=_REAL,
-    download_end_s=_REAL_OR_NULL,
-    train_end_s=_REAL_OR_NULL,
-    ended_s=_REAL,
-    outcome=(pa.dictionary(pa.int8(), pa.string()), False),
-    aggregated_version=_COUNT_OR_NULL,
-    staleness=_COUNT_OR_NULL,
-    weight=_REAL_OR_NULL,
-    samples=_COUNT,
-    bytes_down=_COUNT,
-    bytes_up=_COUNT,
-    train_loss=_REAL_OR_NULL,
-    energy_j=_REAL_OR_NULL,
-)
-VERSIONS_SCHEMA = _schema(
-    version=_COUNT,
-    time_s=_REAL,
-    tasks=_COUNT,
-    mean_staleness=_REAL_OR_NULL,
-    accuracy=_REAL_OR_NULL,
-    loss=_REAL_OR_NULL,
-    model_sha256=(pa.string(), True),
-)
-CLIENTS_SCHEMA = _schema(
-    client=_COUNT,
-    device_class=(pa.string(), False),
-    samples=_COUNT,
-    speed_flops=_REAL_OR_NULL,
-    downlink_bps=_REAL,
-    uplink_bps=_REAL,
-    latency_s=_REAL,
-    tasks=_COUNT,
-    aggregated=_COUNT,
-    discarded=_COUNT,
-    dropped=_COUNT,
-    lost=_COUNT,
-    rejected=_COUNT,
-    unfinished=_COUNT,
-    busy_s=_REAL,
-    bytes_down=_COUNT,
-    bytes_up=_COUNT,
-)
 
 
 @dataclass(frozen=True)
@@ -89,6 +34,7 @@ class Totals:
     tasks: Mapping[Outcome, int] = field(default_factory=lambda: dict.fromkeys(Outcome, 0))
     bytes_down: int = 0
     bytes_up: int = 0
+    energy_j: float | None = None  # None where no task was metered
 
     @property
     def dispatched(self) -> int:
@@ -103,7 +49,14 @@ class Totals:
             {outcome: self.tasks[outcome] + counts[code] for outcome, code in _OUTCOME_CODES.items()},
             self.bytes_down + int(batch.column("bytes_down").to_numpy().sum()),
             self.bytes_up + int(batch.column("bytes_up").to_numpy().sum()),
+            self._energy_with(batch.column("energy_j")),
         )
+
+    def _energy_with(self, column: pa.Array) -> float | None:
+        metered = column.drop_null()
+        if not len(metered):
+            return self.energy_j
+        return (self.energy_j or 0.0) + math.fsum(metered.to_pylist())
 
 
 class _TableWriter:
@@ -165,9 +118,9 @@ def _array(column: Sequence[Any], kind: pa.DataType) -> pa.Array:
 
 
 class ParquetJournal:
-    """The Journal that writes `tasks.parquet`, `versions.parquet` and `clients.parquet`.
+    """The Journal that writes `tasks.parquet` and `versions.parquet`.
 
-    folder: where they go; made if missing. All three exist from the start and can be read once the
+    folder: where they go; made if missing. Both exist from the start and can be read once the
     journal is closed, also with no rows. Rows keep the order in which they were handed over.
     Raises RunError if a file cannot be written.
     """
@@ -184,7 +137,6 @@ class ParquetJournal:
             raise RunError(f"cannot make the folder {folder}: {error.strerror or error}") from error
         self._tasks = _TableWriter(folder / "tasks.parquet", TASKS_SCHEMA, self._fold_tasks)
         self._versions = _TableWriter(folder / "versions.parquet", VERSIONS_SCHEMA, self._fold_versions)
-        self._clients = _TableWriter(folder / "clients.parquet", CLIENTS_SCHEMA, _fold_nothing)
 
     def task(self, record: TaskRecord) -> None:
         """Take the row of a task that has ended. Rows may come in any order."""
@@ -193,11 +145,6 @@ class ParquetJournal:
     def version(self, record: VersionRecord) -> None:
         """Take the row of a server update."""
         self._take(self._versions, record)
-
-    def clients(self, records: Sequence[ClientRecord]) -> None:
-        """Take the rows of the fleet, once, at the end of the run."""
-        for record in records:
-            self._take(self._clients, record)
 
     def totals(self) -> Totals:
         """Return what the tasks so far come to."""
@@ -218,7 +165,7 @@ class ParquetJournal:
             return
         self._closed = True
         with ExitStack() as stack:  # a file that fails does not keep the others from being finished
-            for writer in (self._clients, self._versions, self._tasks):
+            for writer in (self._versions, self._tasks):
                 stack.callback(writer.close)
                 stack.callback(writer.flush)
 
@@ -260,7 +207,3 @@ class ParquetJournal:
             self._version_digest = digest
 
         return take_over
-
-
-def _fold_nothing(_: pa.RecordBatch) -> Callable[[], None]:
-    return lambda: None

@@ -54,6 +54,7 @@ def summarise(
         },
         "bytes_up": totals.bytes_up,
         "bytes_down": totals.bytes_down,
+        "energy_j": totals.energy_j,
         "model_sha256": rows[-1].model_sha256 if rows else None,
         "records_sha256": records_sha256,
     }

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from flsim.errors import RunError
 from flsim.observe.digest import TASK_COLUMNS, VERSION_COLUMNS, TableDigest, combined
-from flsim.observe.journal import CLIENTS_SCHEMA, TASKS_SCHEMA, VERSIONS_SCHEMA
+from flsim.observe.schemas import CLIENTS_SCHEMA, TASKS_SCHEMA, VERSIONS_SCHEMA
 from flsim.records import Outcome, TaskRecord, VersionRecord
 
 Stage = Literal["download", "compute", "upload"]

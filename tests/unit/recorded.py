@@ -1,12 +1,39 @@
 """Made-up runs: plausible rows, written and read like those of a real run."""
 
+import math
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
+import numpy as np
+import pyarrow.parquet as parquet
+
+from flsim.observe.clients import write_clients
 from flsim.observe.journal import ParquetJournal
+from flsim.observe.schemas import CLIENTS_SCHEMA
 from flsim.observe.tables import Tables, read_tables
-from flsim.records import ClientRecord, Outcome, TaskRecord, VersionRecord
+from flsim.records import Devices, Outcome, TaskRecord, VersionRecord
+
+
+class ClientRecord(NamedTuple):
+    client: int
+    device_class: str
+    samples: int
+    speed_flops: float | None
+    downlink_bps: float
+    uplink_bps: float
+    latency_s: float
+    tasks: int
+    aggregated: int
+    discarded: int
+    dropped: int
+    lost: int
+    rejected: int
+    unfinished: int
+    busy_s: float
+    energy_j: float | None
+    bytes_down: int
+    bytes_up: int
 
 
 class Run(NamedTuple):
@@ -57,7 +84,7 @@ def asynchronous_run(clients: int = 30, tasks_each: int = 10, buffer: int = 5, s
     times, arrived, tasks = [0.0], 0, []
     for number, draft in enumerate(drafts):
         base = max(version for version, time in enumerate(times) if time <= draft.dispatched_s)
-        if draft.outcome is Outcome.AGGREGATED:
+        if draft.outcome in (Outcome.AGGREGATED, Outcome.REJECTED):
             arrived += 1
             version = (arrived + buffer - 1) // buffer
             draft = draft._replace(aggregated_version=version, staleness=version - 1 - base)
@@ -79,8 +106,28 @@ def write(folder: Path, run: Run, row_group_rows: int = 65_536) -> ParquetJourna
             journal.task(task)
         for version in run.versions:
             journal.version(version)
-        journal.clients(run.clients)
+    write_fleet(folder, run)
     return journal
+
+
+def write_fleet(folder: Path, run: Run) -> None:
+    owners = {task.client for task in run.tasks}
+    if owners <= {client.client for client in run.clients}:
+        write_clients(folder, _devices(run.clients), [client.samples for client in run.clients])
+    else:
+        parquet.write_table(CLIENTS_SCHEMA.empty_table(), folder / "clients.parquet")
+
+
+def _devices(clients: list[ClientRecord]) -> Devices:
+    speeds = [math.nan if client.speed_flops is None else client.speed_flops for client in clients]
+    return Devices(
+        class_names=("phone",),
+        device_class=np.zeros(len(clients), dtype=np.uint8),
+        speed_flops=np.array(speeds),
+        downlink_bps=np.array([client.downlink_bps for client in clients]),
+        uplink_bps=np.array([client.uplink_bps for client in clients]),
+        latency_s=np.array([client.latency_s for client in clients]),
+    )
 
 
 def tables_of(folder: Path, run: Run) -> Tables:
@@ -158,8 +205,13 @@ def _fleet(clients: int, tasks: list[TaskRecord], speeds: list[float]) -> list[C
             tasks=len(own[client]),
             **{outcome.value: sum(task.outcome is outcome for task in own[client]) for outcome in Outcome},
             busy_s=sum(task.ended_s - task.dispatched_s for task in own[client]),
+            energy_j=sum(joules) if (joules := _joules(own[client])) else None,
             bytes_down=sum(task.bytes_down for task in own[client]),
             bytes_up=sum(task.bytes_up for task in own[client]),
         )
         for client in range(clients)
     ]
+
+
+def _joules(tasks: list[TaskRecord]) -> list[float]:
+    return [task.energy_j for task in tasks if task.energy_j is not None]

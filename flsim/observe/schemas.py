@@ -1,0 +1,61 @@
+"""The columns of the three tables of a run."""
+
+import pyarrow as pa
+
+
+def _schema(**columns: tuple[pa.DataType, bool]) -> pa.Schema:
+    return pa.schema([pa.field(name, kind, nullable) for name, (kind, nullable) in columns.items()])
+
+
+_COUNT = (pa.int64(), False)
+_COUNT_OR_NULL = (pa.int64(), True)
+_REAL = (pa.float64(), False)
+_REAL_OR_NULL = (pa.float64(), True)
+
+TASKS_SCHEMA = _schema(
+    task=_COUNT,
+    client=_COUNT,
+    base_version=_COUNT,
+    dispatched_s=_REAL,
+    download_end_s=_REAL_OR_NULL,
+    train_end_s=_REAL_OR_NULL,
+    ended_s=_REAL,
+    outcome=(pa.dictionary(pa.int8(), pa.string()), False),
+    aggregated_version=_COUNT_OR_NULL,
+    staleness=_COUNT_OR_NULL,
+    weight=_REAL_OR_NULL,
+    samples=_COUNT,
+    bytes_down=_COUNT,
+    bytes_up=_COUNT,
+    train_loss=_REAL_OR_NULL,
+    energy_j=_REAL_OR_NULL,
+)
+VERSIONS_SCHEMA = _schema(
+    version=_COUNT,
+    time_s=_REAL,
+    tasks=_COUNT,
+    mean_staleness=_REAL_OR_NULL,
+    accuracy=_REAL_OR_NULL,
+    loss=_REAL_OR_NULL,
+    model_sha256=(pa.string(), True),
+)
+CLIENTS_SCHEMA = _schema(
+    client=_COUNT,
+    device_class=(pa.string(), False),
+    samples=_COUNT,
+    speed_flops=_REAL_OR_NULL,
+    downlink_bps=_REAL,
+    uplink_bps=_REAL,
+    latency_s=_REAL,
+    tasks=_COUNT,
+    aggregated=_COUNT,
+    discarded=_COUNT,
+    dropped=_COUNT,
+    lost=_COUNT,
+    rejected=_COUNT,
+    unfinished=_COUNT,
+    busy_s=_REAL,
+    energy_j=_REAL_OR_NULL,
+    bytes_down=_COUNT,
+    bytes_up=_COUNT,
+)

@@ -1,0 +1,88 @@
+"""The summary of a run from its totals and versions."""
+
+from typing import Any
+
+from flsim.observe.journal import Totals
+from flsim.observe.summary import summarise
+from flsim.records import Outcome, VersionRecord
+
+
+def version(number: int, accuracy: float | None, loss: float | None = None) -> VersionRecord:
+    return VersionRecord(number, 10.0 * number, 5, 0.0, accuracy, loss, f"hash {number}")
+
+
+def summary_of(*versions: VersionRecord) -> dict[str, Any]:
+    return summarise(
+        name="study",
+        seed=7,
+        stop_reason="updates",
+        stop_detail="3 updates",
+        wall_time_s=1.5,
+        virtual_time_s=30.0,
+        totals=Totals(dict.fromkeys(Outcome, 2) | {Outcome.AGGREGATED: 10}, 300, 200, 12.5),
+        records_sha256="abc",
+        versions=iter(versions),
+    )
+
+
+def test_a_summary_says_it_all():
+    versions = [version(0, 0.1, 2.3), version(1, None), version(2, 0.8, 0.5), version(3, 0.7, 0.4)]
+    assert summary_of(*versions) == {
+        "name": "study",
+        "seed": 7,
+        "updates": 3,
+        "virtual_time_s": 30.0,
+        "wall_time_s": 1.5,
+        "stop_reason": "updates",
+        "stop_detail": "3 updates",
+        "final_accuracy": 0.7,
+        "best_accuracy": 0.8,
+        "best_version": 2,
+        "final_loss": 0.4,
+        "tasks": {
+            "dispatched": 20,
+            "aggregated": 10,
+            "discarded": 2,
+            "dropped": 2,
+            "lost": 2,
+            "rejected": 2,
+            "unfinished": 2,
+        },
+        "bytes_up": 200,
+        "bytes_down": 300,
+        "energy_j": 12.5,
+        "model_sha256": "hash 3",
+        "records_sha256": "abc",
+    }
+
+
+def test_nothing_evaluated_gives_nulls():
+    summary = summary_of(version(0, None), version(1, None))
+    assert summary["updates"] == 1
+    for name in ("final_accuracy", "best_accuracy", "best_version", "final_loss"):
+        assert summary[name] is None
+
+
+def test_a_run_stopped_before_its_first_version():
+    summary = summary_of()
+    assert (summary["updates"], summary["best_version"], summary["model_sha256"]) == (0, None, None)
+
+
+def test_final_is_the_last_evaluated_version():
+    summary = summary_of(version(0, 0.1, 2.3), version(1, 0.5, 1.0), version(2, None))
+    assert (summary["final_accuracy"], summary["final_loss"]) == (0.5, 1.0)
+    assert summary["model_sha256"] == "hash 2"
+
+
+def test_of_equally_good_versions_the_earliest_is_best():
+    assert summary_of(version(0, 0.1), version(1, 0.6), version(2, 0.6))["best_version"] == 1
+
+
+def test_a_version_with_no_accuracy_at_all_can_be_best():
+    assert summary_of(version(0, 0.0))["best_version"] == 0
+
+
+def test_a_diverged_loss_is_null():
+    summary = summary_of(version(0, 0.3, 2.0), version(1, float("nan"), float("nan")))
+    assert (summary["final_accuracy"], summary["final_loss"]) == (None, None)
+    assert (summary["best_accuracy"], summary["best_version"]) == (0.3, 0)
