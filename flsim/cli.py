@@ -112,6 +112,24 @@ def validate(scenario: Path, overrides: tuple[str, ...], verbose: bool) -> int:
     return EXIT_DONE
 
 
+@cli.command()
+@_scenario_file
+@_overrides
+@click.option("--out", metavar="FILE.png", type=click.Path(path_type=Path), help="Draw the fleet, too.")
+@_verbose
+def describe(scenario: Path, overrides: tuple[str, ...], out: Path | None, verbose: bool) -> int:
+    """Show a scenario's fleet before anything runs: speed, bandwidth, availability over a day."""
+    from flsim.describe import describe as describe_scenario
+    from flsim.terminal import print_description
+
+    resolved = read_scenario(scenario, overrides)
+    described = describe_scenario(resolved)
+    print_description(resolved.name, described, Screen())
+    if out is not None:
+        click.echo(f"Picture: {described.draw(out)}")
+    return EXIT_DONE
+
+
 @cli.command("list")
 @click.argument("place", required=False)
 @_verbose

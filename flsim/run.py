@@ -5,20 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flsim.errors import ScenarioError
 from flsim.observe.clients import write_clients
 from flsim.observe.folder import open_folder
 from flsim.observe.journal import ParquetJournal
 from flsim.observe.metrics import write_metrics
 from flsim.observe.summary import summarise, write_json
 from flsim.observe.tables import read_tables, version_records
-from flsim.records import Learner, TaskCosts
 from flsim.scenario import Scenario
 from flsim.scenario.reading import to_yaml
-from flsim.scenario.workload import SyntheticWorkload, TorchWorkload
 from flsim.sim.server import Watch
-from flsim.sim.timing import NoLearner, synthetic_costs
 from flsim.sim.world import Simulated, build_world, unwatched
+from flsim.workload import prepare_workload
 
 
 @dataclass(frozen=True)
@@ -42,7 +39,7 @@ def run(scenario: Scenario, *, timing_only: bool = False, watch: Watch = unwatch
     Raises ScenarioError before anything is written, and RunError after.
     """
     started = time.perf_counter()
-    costs, learner = _workload(scenario, timing_only)
+    costs, learner = prepare_workload(scenario, timing_only=timing_only)
     world = build_world(scenario, costs)
     folder = open_folder(Path(scenario.output.dir).expanduser(), scenario.name, to_yaml(scenario))
     try:
@@ -52,18 +49,6 @@ def run(scenario: Scenario, *, timing_only: bool = False, watch: Watch = unwatch
         write_clients(folder, world.devices, costs.samples)
     summary = _write_results(scenario, folder, journal, simulated, started)
     return Run(folder, summary)
-
-
-def _workload(scenario: Scenario, timing_only: bool) -> tuple[TaskCosts, Learner]:
-    workload = scenario.workload
-    if isinstance(workload, SyntheticWorkload):
-        return synthetic_costs(scenario, workload), NoLearner()
-    if isinstance(workload, TorchWorkload):
-        from flsim.learn.prepare import prepare  # imports torch, which takes seconds
-
-        prepared = prepare(scenario, workload)
-        return prepared.costs, NoLearner() if timing_only else prepared.learner
-    raise ScenarioError(f"workload: nothing here can run a {type(workload).__name__}")
 
 
 def _write_results(

@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,10 +11,11 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from flsim.describe import Column, Description, quantiles
 from flsim.run import Run
 from flsim.scenario import Scenario
 from flsim.sim.server import Moment
-from flsim.units import SIZE, TIME
+from flsim.units import RATE, SIZE, SPEED, TIME, WORK, Dimension
 
 _REFRESH_S = 0.1
 _LINE_EVERY_S = 5.0
@@ -160,3 +161,40 @@ def _result_rows(run: Run) -> list[tuple[str, str]]:
         ("Files", str(run.folder)),
     ]
     return rows
+
+
+def print_description(name: str, described: Description, console: Console) -> None:
+    """Print what a fleet is made of, how fast it is and how much of it is there."""
+    devices, costs = described.devices, described.costs
+    spreads: list[tuple[str, Dimension, Sequence[float] | Column]] = [
+        ("Compute speed", SPEED, devices.speed_flops),
+        ("Downlink", RATE, devices.downlink_bps),
+        ("Uplink", RATE, devices.uplink_bps),
+        ("Latency", TIME, devices.latency_s),
+        ("Work of a task", WORK, costs.work_flop),
+        ("First task, alone", TIME, described.task_s),
+    ]
+    table = Table(title=f"{name}: {described.clients:,} clients", title_justify="left")
+    for heading in ("", "5 %", "median", "95 %"):
+        table.add_column(heading, justify="right" if heading else "left")
+    for label, dimension, column in spreads:
+        if marks := quantiles(column):
+            table.add_row(label, *(dimension.format(mark) for mark in marks))
+    console.print(table)
+    classes = ", ".join(f"{count:,} {name}" for name, count in described.class_counts)
+    console.print(f"Device classes: {escape(classes)}", highlight=False)
+    down, up = SIZE.format(costs.download_bytes), SIZE.format(costs.upload_bytes)
+    console.print(f"Traffic of a task: {down} down, {up} up", highlight=False)
+    there = described.share_there
+    span = f"{there.min():.0%} to {there.max():.0%} of the clients"
+    console.print(f"There over a day: {_sparkline(there.tolist())}  {span}", highlight=False)
+
+
+def _sparkline(shares: list[float]) -> str:
+    """Return one character per hour, as high as the share of clients that are there.
+
+    >>> _sparkline([0.0, 0.5, 1.0])
+    '▁▅█'
+    """
+    step = max(1, len(shares) // 24)
+    return "".join("▁▂▃▄▅▆▇█"[min(7, int(share * 8))] for share in shares[::step])

@@ -1,0 +1,110 @@
+"""What a scenario's fleet looks like before anything runs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flsim.observe.fleet import FleetPicture, draw_fleet
+from flsim.records import Devices, Task, TaskCosts
+from flsim.scenario import Scenario
+from flsim.sim.network import Direction
+from flsim.sim.world import World, build_world
+from flsim.workload import prepare_workload
+
+_CLIENTS = 20_000  # a sample of the fleet that is large enough to describe it
+_DAY_S = 86_400.0
+_LOOKS = 96  # at who is there, over a day
+
+Column = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Description:
+    """A fleet in figures. Columns have one value per client described; the first `clients` ones."""
+
+    clients: int
+    devices: Devices
+    costs: TaskCosts
+    task_s: Column  # a client's first task when it is alone on the network
+    share_there: Column  # of the clients, at `_LOOKS` moments of a day
+
+    @property
+    def class_counts(self) -> list[tuple[str, int]]:
+        """How many clients are of each device class."""
+        counts = np.bincount(self.devices.device_class, minlength=len(self.devices.class_names))
+        return list(zip(self.devices.class_names, counts.tolist(), strict=True))
+
+    def draw(self, path: Path) -> Path:
+        """Draw the description as a PNG. Raises RunError if it cannot be written."""
+        picture = FleetPicture(self.devices, self.task_s, self.share_there, _DAY_S)
+        return draw_fleet(path, picture)
+
+
+def describe(scenario: Scenario) -> Description:
+    """Draw the fleet's devices and let its availability run through a day, without any task.
+
+    Describes at most the first 20,000 clients: draws are keyed by client, so these are the same as in
+    the whole fleet. Raises ScenarioError.
+    """
+    clients = min(scenario.fleet.clients, _CLIENTS)
+    costs, _ = prepare_workload(scenario, timing_only=True)
+    world = build_world(scenario, costs)
+    return Description(
+        clients=clients,
+        devices=_first(world.devices, clients),
+        costs=costs,
+        task_s=_lone_task_seconds(world, clients),
+        share_there=_day(world),
+    )
+
+
+def _first(devices: Devices, clients: int) -> Devices:
+    return Devices(
+        class_names=devices.class_names,
+        device_class=devices.device_class[:clients],
+        speed_flops=devices.speed_flops[:clients],
+        downlink_bps=devices.downlink_bps[:clients],
+        uplink_bps=devices.uplink_bps[:clients],
+        latency_s=devices.latency_s[:clients],
+    )
+
+
+def _lone_task_seconds(world: World, clients: int) -> Column:
+    """Return the seconds of each client's first task when it is alone."""
+    costs, network, compute = world.costs, world.network, world.compute_times()
+    tasks = (Task(0, client, 0, 0, 0.0, costs.samples[client]) for client in range(clients))
+    seconds = (
+        network.uncontended_s(Direction.DOWN, task, costs.download_bytes)
+        + compute.seconds(task.client, 0)
+        + network.uncontended_s(Direction.UP, task, costs.upload_bytes)
+        for task in tasks
+    )
+    return np.fromiter(seconds, np.float64, clients)
+
+
+def _day(world: World) -> Column:
+    """Return the share of clients there at the middle of each quarter of an hour of the first day."""
+    world.presence.listen(_ignore, _nothing)
+    shares = []
+    for look in range(_LOOKS):
+        world.env.run(until=(look + 0.5) * _DAY_S / _LOOKS)
+        shares.append(float(world.presence.there.mean()))
+    return np.array(shares)
+
+
+def _ignore(client: int, is_there: bool) -> None:
+    """Nobody has to know."""
+
+
+def _nothing() -> None:
+    """Nothing to do."""
+
+
+def quantiles(column: Sequence[float] | Column) -> list[float]:
+    """Return the 5 %, 50 % and 95 % quantiles; empty where there are no numbers."""
+    values = np.asarray(column)
+    values = values[~np.isnan(values)]
+    return np.quantile(values, [0.05, 0.5, 0.95]).tolist() if len(values) else []

@@ -1,0 +1,23 @@
+"""A scenario's workload to its costs and its learner. Torch is imported only for what trains."""
+
+from flsim.errors import ScenarioError
+from flsim.records import Learner, TaskCosts
+from flsim.scenario import Scenario
+from flsim.scenario.workload import SyntheticWorkload, TorchWorkload
+from flsim.sim.timing import NoLearner, synthetic_costs
+
+
+def prepare_workload(scenario: Scenario, *, timing_only: bool) -> tuple[TaskCosts, Learner]:
+    """Return what tasks cost, and who carries them out: nobody with `timing_only`.
+
+    Raises ScenarioError when data is missing, does not suffice or does not fit the model.
+    """
+    workload = scenario.workload
+    if isinstance(workload, SyntheticWorkload):
+        return synthetic_costs(scenario, workload), NoLearner()
+    if isinstance(workload, TorchWorkload):
+        from flsim.learn.prepare import prepare  # imports torch, which takes seconds
+
+        prepared = prepare(scenario, workload)
+        return prepared.costs, NoLearner() if timing_only else prepared.learner
+    raise ScenarioError(f"workload: nothing here can run a {type(workload).__name__}")
