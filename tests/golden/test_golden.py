@@ -1,0 +1,118 @@
+"""Every shipped scenario still gives the run that it gave.
+
+golden.json holds, for each file in scenarios/, the hash of the run's records and a few numbers of its
+summary. They are equal to the last bit on every machine, except for the accuracy, which depends on
+the processor's arithmetic.
+
+After a change that is meant to change runs, or to add a scenario, write the file anew and look at the
+difference before it is committed:
+
+    python -m tests.golden.test_golden --write
+"""
+
+import json
+import re
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flsim.run import run
+from flsim.scenario import read_scenario
+from tests.integration.documented import check_command
+
+GOLDEN = Path(__file__).with_name("golden.json")
+SCENARIOS = sorted((Path(__file__).parents[2] / "scenarios").glob("*.yaml"))
+ACCURACY_TOLERANCE = 0.03
+REWRITE = "python -m tests.golden.test_golden --write"
+
+each_scenario = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda path: path.stem)
+
+
+def _golden() -> dict[str, dict[str, Any]]:
+    golden: dict[str, dict[str, Any]] = json.loads(GOLDEN.read_text())
+    return golden
+
+
+def _measured(scenario: Path, folder: Path) -> dict[str, Any]:
+    """Run a scenario and return what golden.json keeps of its summary."""
+    summary = run(read_scenario(scenario, [f"output.dir={json.dumps(str(folder))}"])).summary
+    kept = (
+        "records_sha256",
+        "updates",
+        "tasks",
+        "bytes_down",
+        "bytes_up",
+        "virtual_time_s",
+        "final_accuracy",
+    )
+    return {key: summary[key] for key in kept}
+
+
+@each_scenario
+def test_a_scenario_gives_the_run_that_it_gave(scenario: Path, tmp_path: Path) -> None:
+    golden = _golden()
+    if scenario.name not in golden:
+        pytest.fail(f"golden.json has no entry for {scenario.name}; add it with: {REWRITE}")
+    expected = golden[scenario.name]
+    measured = _measured(scenario, tmp_path)
+    accuracy, expected_accuracy = measured.pop("final_accuracy"), expected.pop("final_accuracy")
+    hint = f"{scenario.name} gives another run than before; if that is meant: {REWRITE}"
+    assert measured == expected, hint
+    assert accuracy == (expected_accuracy and pytest.approx(expected_accuracy, abs=ACCURACY_TOLERANCE)), (
+        hint
+    )
+
+
+def test_nothing_golden_is_left_behind() -> None:
+    assert SCENARIOS
+    assert set(_golden()) <= {scenario.name for scenario in SCENARIOS}, f"write it anew: {REWRITE}"
+
+
+def _opening_comment(scenario: Path) -> list[str]:
+    """Return the comment lines that a scenario begins with, without their marks."""
+    found = re.match(r"(?:#.*\n)*", scenario.read_text())
+    return [line.removeprefix("#").strip() for line in found[0].splitlines()] if found else []
+
+
+@each_scenario
+def test_a_scenario_begins_with_what_to_look_at(scenario: Path) -> None:
+    comment = _opening_comment(scenario)
+    assert comment, f"{scenario.name} must begin with a comment: # Look at: …"
+    assert re.match(r"Look at: \S", comment[0])
+    assert len(" ".join(comment)) > 60
+
+
+@each_scenario
+def test_a_scenario_is_named_after_its_file(scenario: Path) -> None:
+    assert read_scenario(scenario).name == scenario.stem
+
+
+COMMANDS = [
+    pytest.param(line, id=f"{scenario.stem}: {line[-40:]}")
+    for scenario in SCENARIOS
+    for line in _opening_comment(scenario)
+    if line.startswith(("python ", "flsim "))
+]
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_a_command_in_a_comment_can_be_typed(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_command(line, tmp_path, monkeypatch)
+
+
+def _write() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        golden = {scenario.name: _measured(scenario, Path(folder)) for scenario in SCENARIOS}
+    GOLDEN.write_text(json.dumps(golden, indent=2, sort_keys=True) + "\n")
+    sys.stdout.write(f"wrote {len(golden)} scenarios to {GOLDEN}\n")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] != ["--write"]:
+        sys.exit(f"usage: {REWRITE}")
+    _write()

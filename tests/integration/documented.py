@@ -1,0 +1,72 @@
+"""Checks a command that some text tells the reader to type: it exists, and its options parse."""
+
+import importlib.util
+import itertools
+import re
+import shlex
+import shutil
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from flsim.cli import main
+from tests.integration.command import REPOSITORY, SCENARIOS, SMALL
+
+PLACEHOLDER = "SCENARIO.yaml"
+
+
+def words_of(line: str) -> list[str]:
+    """Return the words of a line of shell, without its comment and without `> FILE`."""
+    words = shlex.split(line, comments=True)
+    return words[: words.index(">")] if ">" in words else words
+
+
+def check_command(line: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail unless the command could be typed in the repository. `folder` is an empty one to work in."""
+    match words_of(line):
+        case []:
+            pass
+        case ["make", *targets]:
+            rules = re.findall(r"^(\w+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
+            assert targets
+            assert set(targets) <= set(rules), line
+        case ["pip", "install", "-e", what]:
+            found = re.fullmatch(r"\.(?:\[([\w,]+)\])?", what)
+            assert found is not None, line
+            project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+            extras = found[1].split(",") if found[1] else []
+            assert set(extras) <= set(project["optional-dependencies"]), line
+        case ["python", "-m", "flsim", *args] | ["flsim", *args]:
+            _check_flsim(args, folder, monkeypatch)
+        case ["python", "-m", module, *_]:
+            assert importlib.util.find_spec(module) is not None, line
+        case ["python", script, *_]:
+            assert (REPOSITORY / script).is_file(), line
+        case ["pytest", *paths]:
+            for path in paths:
+                assert path.startswith("-") or (REPOSITORY / path.split("::")[0]).exists(), line
+        case _:
+            pytest.fail(f"nothing here knows how to check the command {line!r}; teach check_command")
+
+
+def _check_flsim(args: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run what is cheap; of a run of a shipped scenario, check the options and that it is valid."""
+    shutil.copytree(SCENARIOS, folder / "scenarios")
+    (folder / PLACEHOLDER).write_text(SMALL)
+    monkeypatch.chdir(folder)
+    shipped = [word for word in args if word.startswith("scenarios/")]
+    if not shipped or "validate" in args:
+        assert _exit_code(args) == 0, args
+        return
+    assert _exit_code([*args, "-h"]) == 0, args
+    overrides = [word for flag, word in itertools.pairwise(args) if flag == "--set"]
+    for scenario in shipped:
+        given = [word for override in overrides for word in ("--set", override)]
+        assert _exit_code(["validate", scenario, *given]) == 0, args
+
+
+def _exit_code(args: list[str]) -> object:
+    with pytest.raises(SystemExit) as end:
+        main(args)
+    return end.value.code
