@@ -8,7 +8,7 @@ from flsim.scenario import Scenario, scenario_from
 from flsim.scenario.workload import SyntheticWorkload
 from flsim.sim.server import Watch
 from flsim.sim.timing import NoLearner, synthetic_costs
-from flsim.sim.world import Simulated, simulate, unwatched
+from flsim.sim.world import Simulated, World, build_world, simulate, unwatched
 
 
 class MemoryJournal:
@@ -58,6 +58,12 @@ def simulated_scenario(
     journal = MemoryJournal()
     costs = synthetic_costs(scenario, scenario.workload)
     return simulate(scenario, costs, learner or NoLearner(), journal, watch), journal
+
+
+def world_of(scenario: Scenario) -> World:
+    """Return the world of a scenario of synthetic work, at time zero."""
+    assert isinstance(scenario.workload, SyntheticWorkload)
+    return build_world(scenario, synthetic_costs(scenario, scenario.workload))
 
 
 def timing(

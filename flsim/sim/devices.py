@@ -11,31 +11,31 @@ from flsim.draws import Stream
 from flsim.errors import ScenarioError
 from flsim.records import Devices
 from flsim.scenario import Scenario
-from flsim.scenario.distributions import Distribution
 from flsim.scenario.fleet import Compute, DeviceClass, Duration, Fleet, Speed
 
 _STANDARD_NORMAL = NormalDist()
+_LEAST = 2.0**-53  # the smallest uniform; 1 - _LEAST is the largest
 
 
 def draw_devices(scenario: Scenario) -> Devices:
-    """Draw every client's class, speed, link rates and latency from the scenario's seed."""
+    """Draw every client's class, speed, link rates and latency from the scenario's seed.
+
+    Raises ScenarioError if there are too many classes, or no speeds to correlate with.
+    """
     fleet, network, seed = scenario.fleet, scenario.network, scenario.seed
-    clients = fleet.clients
+    correlation, clients = network.correlation, fleet.clients
     classes = compute_classes(fleet)
     device_class = _assign_classes(fleet, seed)
-    speeds = Stream(seed, "device.speed").uniforms(clients)
-    speed = np.full(clients, math.nan)
-    for index, (_, compute) in enumerate(classes):
-        if isinstance(compute, Speed):
-            members = device_class == index
-            speed[members] = compute.flops.column(speeds[members])
+    downlinks = Stream(seed, "device.downlink").uniforms(clients)
+    uplinks = _correlated(Stream(seed, "device.uplink").uniforms(clients), downlinks, correlation.links)
+    latencies = Stream(seed, "device.latency").uniforms(clients)
     return Devices(
         class_names=tuple(name for name, _ in classes),
         device_class=device_class,
-        speed_flops=speed,
-        downlink_bps=_column(network.downlink, seed, "device.downlink", clients),
-        uplink_bps=_column(network.uplink, seed, "device.uplink", clients),
-        latency_s=_column(network.latency, seed, "device.latency", clients),
+        speed_flops=_speeds(scenario, classes, device_class, downlinks),
+        downlink_bps=network.downlink.column(downlinks),
+        uplink_bps=network.uplink.column(uplinks),
+        latency_s=network.latency.column(latencies),
     )
 
 
@@ -46,8 +46,43 @@ def compute_classes(fleet: Fleet) -> Sequence[tuple[str, Compute]]:
     return [(device_class.name, device_class.compute) for device_class in fleet.classes]
 
 
-def _column(distribution: Distribution, seed: int, purpose: str, clients: int) -> NDArray[np.float64]:
-    return distribution.column(Stream(seed, purpose).uniforms(clients))
+def _speeds(
+    scenario: Scenario,
+    classes: Sequence[tuple[str, Compute]],
+    device_class: NDArray[np.uint8],
+    downlinks: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Return the compute speed of every client, NaN where its class has durations instead."""
+    clients, correlation = len(device_class), scenario.network.correlation.speed
+    if correlation and not any(isinstance(compute, Speed) for _, compute in classes):
+        raise ScenarioError("network.correlation.speed: no device here has a compute speed to correlate")
+    uniforms = _correlated(Stream(scenario.seed, "device.speed").uniforms(clients), downlinks, correlation)
+    speeds = np.full(clients, math.nan)
+    for index, (_, compute) in enumerate(classes):
+        if isinstance(compute, Speed):
+            members = device_class == index
+            speeds[members] = compute.flops.column(uniforms[members])
+    return speeds
+
+
+def _correlated(
+    uniforms: NDArray[np.float64], others: NDArray[np.float64], correlation: float
+) -> NDArray[np.float64]:
+    """Return uniforms whose normal scores correlate with those of `others`: a Gaussian copula.
+
+    Without correlation they are what they were. Like all draws, these are the C library's arithmetic,
+    one value at a time.
+    """
+    if not correlation:
+        return uniforms
+    score, rank = _STANDARD_NORMAL.inv_cdf, _STANDARD_NORMAL.cdf
+    own = math.sqrt(1 - correlation * correlation)
+    ranks = (
+        rank(correlation * score(other) + own * score(u))
+        for u, other in zip(uniforms.tolist(), others.tolist(), strict=True)
+    )
+    # Far out in the tails, a rank rounds to 0 or 1, where no distribution has a quantile.
+    return np.clip(np.fromiter(ranks, np.float64, len(uniforms)), _LEAST, 1 - _LEAST)
 
 
 def _assign_classes(fleet: Fleet, seed: int) -> NDArray[np.uint8]:

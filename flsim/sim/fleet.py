@@ -43,7 +43,7 @@ class FleetState:
             self.idle.add(client)
 
     def leaves(self, client: int) -> None:
-        """A client that was there is away. If it is busy, its task has to be ended, too."""
-        self._there[client] = 0
-        if not self._busy[client]:
+        """A client is away, if it was not already. If it is busy, its task is the server's to see to."""
+        if self._there[client] and not self._busy[client]:
             self.idle.remove(client)
+        self._there[client] = 0

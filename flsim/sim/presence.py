@@ -1,17 +1,29 @@
-"""Who is there: every schedule walked by one process, and the count of reasons to be away."""
+"""Who is there: all schedules walked together, and the count of reasons to be away.
+
+Everything that changes at one instant is taken in first, schedule by schedule; only then the listener is
+told, once for each client that is there now and was not, or the other way round, in the order of their
+ids. So a client whose one outage ends when another begins does not come in between, and a client that
+joins at the instant at which it leaves never was there.
+"""
 
 import math
-from collections.abc import Callable, Generator, Sequence
+from array import array
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from simpy import Environment, Event
 
-from flsim.sim.clock import HAPPEN, Signal, call_at, delay_until
-from flsim.sim.schedules.schedule import Calendar, Flags, Schedule
+from flsim.sim.clock import call_at
+from flsim.sim.schedules.schedule import Calendar, Instants, Schedule, last_return, later
 
 Changed = Callable[[int, bool], None]
-"""Told a client and whether it is there, whenever that changes."""
+"""Told a client and whether it is there: whenever that changes, and when it turns out to be for good.
+
+So a client that is away can be said to be away once more; it is `Presence.gone` then.
+"""
+
+_REPAIR = -1  # in the calendar, in place of a schedule's number: the return of who was sent away
 
 
 class Presence:
@@ -19,39 +31,38 @@ class Presence:
 
     def __init__(self, env: Environment, clients: int, schedules: Sequence[Schedule]) -> None:
         self._env = env
-        self._reasons = bytearray(clients)
-        self._walks = [_Walk(schedule) for schedule in schedules]
+        self._schedules = schedules
+        self._away: list[bytearray] = []  # by schedule, whom it keeps away
+        self._reasons = array("I", [0]) * clients
         self._gone = bytearray(clients)  # who is away for good
-        self._still_here = clients
-        self._returns = 0  # clients sent away that will come back at a time of their own
+        self._calendar = Calendar(self._start(schedule) for schedule in schedules)
+        self._there = bytearray(np.equal(self._reasons, 0).tobytes())  # as the listener knows it
+        self._repairs = 0  # clients sent away that are still to come back
+        self._last_return_s = last_return(schedules)
+        self._is_over = self._in_vain()
+        self._wake_s = math.inf  # the earliest wake that is scheduled
         self._changed: Changed = _nobody
         self._over: Callable[[], None] = _nothing
-        away = np.zeros(clients, dtype=np.uint8)
-        for walk in self._walks:
-            away += walk.away
-            for client in np.flatnonzero(walk.away_for_good).tolist():
-                self._goes_for_good(client)
-        self._reasons[:] = away.tobytes()
 
     @property
     def there(self) -> NDArray[np.bool_]:
         """Return who is there now: [clients]."""
-        reasons = np.frombuffer(self._reasons, dtype=np.uint8)
-        return np.equal(reasons, 0)
+        return np.frombuffer(bytes(self._there), dtype=np.bool_)
 
     def listen(self, changed: Changed, over: Callable[[], None]) -> None:
-        """Start the schedules; `over` is called when no client will ever come or go again."""
+        """Start the schedules.
+
+        `over` is called when no client can come back any more, unless it was so from the start.
+        """
         self._changed, self._over = changed, over
-        for walk in self._walks:
-            self._env.process(self._follow(walk))
+        self._plan()
 
     def next_change(self) -> float:
-        """Return when a client comes or goes next, as far as the schedules go; infinite for never."""
-        if not self._still_here:
-            return math.inf
-        if self._returns:
-            return self._env.now
-        return min((walk.calendar.first() for walk in self._walks), default=math.inf)
+        """Return when a client comes or goes next; infinite once no client can come back any more.
+
+        Then to wait for clients is in vain, even if some are still to leave.
+        """
+        return math.inf if self._in_vain() else self._calendar.first()
 
     def gone(self, client: int) -> bool:
         """Return whether a client is away for good."""
@@ -59,67 +70,80 @@ class Presence:
 
     def send_away(self, client: int, seconds: float) -> None:
         """Keep a client away for some time, whatever the schedules say."""
-        self._returns += 1
-        self._set(client, away=True)
-        call_at(self._env, self._env.now + seconds, lambda _: self._return(client))
+        self._repairs += 1
+        self._is_over = False
+        self._reasons[client] += 1
+        self._calendar.add(later(self._env.now, self._env.now + seconds), _REPAIR, client)
+        self._tell(client)
+        self._plan()
 
-    def _return(self, client: int) -> None:
-        self._returns -= 1
-        self._set(client, away=False)
-        self._check_over()
+    def _start(self, schedule: Schedule) -> Instants:
+        """Note whom a schedule keeps away at time zero; return the first changes: [clients] seconds."""
+        away, first = schedule.start()
+        self._away.append(bytearray(away.tobytes()))
+        reasons = np.frombuffer(self._reasons, dtype=np.uint32)
+        reasons += away
+        gone = np.frombuffer(self._gone, dtype=np.bool_)
+        gone |= away & np.isposinf(first)
+        return first
 
-    def _follow(self, walk: "_Walk") -> Generator[Event, None, None]:
-        while (instant := walk.calendar.first()) < math.inf:
-            due = Signal(self._env)
-            due.fire(delay_until(self._env.now, instant), HAPPEN)
-            yield due
-            for client in walk.calendar.due(self._env.now):
-                if not self._gone[client]:
-                    self._step(walk, client)
-        self._check_over()
+    def _plan(self) -> None:
+        """Make sure of a wake at the next change. One that has become too late does no harm."""
+        instant = self._calendar.first()
+        if instant < self._wake_s:
+            self._wake_s = instant
+            call_at(self._env, instant, self._pass)
 
-    def _step(self, walk: "_Walk", client: int) -> None:
-        self._set(client, away=walk.step(client, self._env.now))
-        if walk.away_for_good[client]:
-            self._goes_for_good(client)
-            self._check_over()
-
-    def _goes_for_good(self, client: int) -> None:
-        """No schedule needs to be followed any longer for a client that one of them never lets back."""
-        self._still_here -= not self._gone[client]
-        self._gone[client] = 1
-
-    def _check_over(self) -> None:
-        if self.next_change() == math.inf:
+    def _pass(self, _: Event) -> None:
+        """Take in all that changes at this instant, and tell what came of it."""
+        now = self._env.now
+        if now >= self._wake_s:
+            self._wake_s = math.inf
+        touched = self._steps(now)
+        for client in sorted(touched) if len(touched) > 1 else touched:
+            self._tell(client, for_good=touched[client])
+        if not self._is_over and self._in_vain():
+            self._is_over = True
             self._over()
+        self._plan()
 
-    def _set(self, client: int, *, away: bool) -> None:
-        before = self._reasons[client]
-        self._reasons[client] = before + 1 if away else before - 1
-        if away and before == 0:
-            self._changed(client, False)
-        elif not away and before == 1:
-            self._changed(client, True)
+    def _steps(self, now: float) -> dict[int, bool]:
+        """Change the counts of reasons; return whose have changed, and whether they left for good."""
+        touched: dict[int, bool] = {}
+        for instant, number, client in self._calendar.due(now):
+            if number == _REPAIR:
+                self._repairs -= 1
+                self._reasons[client] -= 1
+                touched.setdefault(client, False)
+            elif not self._gone[client]:  # no other schedule brings back who is gone
+                self._gone[client] = touched[client] = self._step(instant, number, client)
+        return touched
 
+    def _step(self, instant: float, number: int, client: int) -> bool:
+        """Change a client's state in one schedule; return whether it is away for good now.
 
-class _Walk:
-    """A schedule with its calendar and each client's state in it."""
-
-    def __init__(self, schedule: Schedule) -> None:
-        self._schedule = schedule
-        self.away: Flags
-        self.away, first = schedule.start()
-        self.away_for_good: Flags = self.away & np.isposinf(first)
-        self.calendar = Calendar(first)
-
-    def step(self, client: int, now: float) -> bool:
-        """Change a client's state; return whether it is away now."""
-        away = not self.away[client]
-        self.away[client] = away
-        instant = self._schedule.after(client, now, away)
-        self.away_for_good[client] = away and instant == math.inf
-        self.calendar.add(instant, client)
+        The schedule goes on from its own `instant`. The clock may be at the next float after it, which
+        depends on what else happens, and so must not enter into the client's history.
+        """
+        keeps_away = self._away[number]
+        away = not keeps_away[client]
+        keeps_away[client] = away
+        self._reasons[client] += 1 if away else -1
+        after = self._schedules[number].after(client, instant, away)
+        if after < math.inf:
+            self._calendar.add(after, number, client)
+            return False
         return away
+
+    def _tell(self, client: int, *, for_good: bool = False) -> None:
+        is_there = self._reasons[client] == 0
+        if for_good or is_there != self._there[client]:
+            self._there[client] = is_there
+            self._changed(client, is_there)
+
+    def _in_vain(self) -> bool:
+        """Return whether all that may still change takes clients away."""
+        return not self._repairs and self._env.now >= self._last_return_s
 
 
 def _nobody(client: int, is_there: bool) -> None:

@@ -38,6 +38,10 @@ class World:
     presence: Presence
     network: Network
 
+    def compute_times(self) -> ComputeTimes:
+        """Return how long training takes on this fleet's devices."""
+        return ComputeTimes(self.scenario, self.devices, self.costs.work_flop)
+
     def run(self, learner: Learner, journal: Journal, watch: Watch) -> Simulated:
         """Let virtual time pass until the run is over.
 
@@ -50,7 +54,7 @@ class World:
             fleet=FleetState(self.presence.there),
             presence=self.presence,
             network=self.network,
-            compute=ComputeTimes(scenario, self.devices, self.costs.work_flop),
+            compute=self.compute_times(),
             energy=EnergyMeter(scenario.fleet, self.devices),
             costs=self.costs,
             learner=learner,
@@ -69,13 +73,15 @@ def build_world(scenario: Scenario, costs: TaskCosts) -> World:
     """Return the world that a scenario describes. Raises ScenarioError if it cannot be built."""
     env = Environment()
     devices = draw_devices(scenario)
+    network = build_network(env, scenario.network, devices, scenario.seed)
+    schedules = build_schedules(scenario, devices, network.region_of)
     return World(
         scenario=scenario,
         costs=costs,
         env=env,
         devices=devices,
-        presence=Presence(env, scenario.fleet.clients, build_schedules(scenario)),
-        network=build_network(env, scenario.network, devices),
+        presence=Presence(env, scenario.fleet.clients, schedules),
+        network=network,
     )
 
 

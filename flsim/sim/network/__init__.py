@@ -1,7 +1,7 @@
 """The network: transfers between the clients and the server, and how they share the links.
 
-A transfer takes its client's latency, and then its bits flow: through the client's own link, and
-through the server's link in that direction.
+A transfer takes the latency of its way, and then its bits flow: through the client's own link, and
+through the shared links between that and the server, in that direction.
 """
 
 from flsim.sim.network.build import build_network

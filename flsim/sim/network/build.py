@@ -1,50 +1,86 @@
 """A scenario's network section to a network."""
 
+import numpy as np
+from numpy.typing import NDArray
 from simpy import Environment
 
 from flsim.errors import ScenarioError
 from flsim.records import Devices, Task
-from flsim.scenario.network import Capacity, FixedCapacity
+from flsim.scenario.network import Capacity, Graph, Star, Tree
 from flsim.scenario.network import Network as NetworkSpec
+from flsim.sim.network.access import Access
+from flsim.sim.network.capacity import capacity_of
 from flsim.sim.network.fair import FairLink
 from flsim.sim.network.fifo import FifoLink
+from flsim.sim.network.graph import graph_layout
 from flsim.sim.network.link import Link
 from flsim.sim.network.private import PrivateLink
 from flsim.sim.network.transfer import Direction, Network, Transfer
+from flsim.sim.network.tree import tree_layout
+from flsim.sim.network.ways import FairWays, FifoWays, LaidOutWays, PrivateWays, StarWays, Ways
+from flsim.sim.series import Series
 
-_SHARING: dict[str, type[Link]] = {"fair": FairLink, "fifo": FifoLink, "none": PrivateLink}
+_LINKS: dict[str, type[FairLink] | type[FifoLink] | type[PrivateLink]] = {
+    "fair": FairLink,
+    "fifo": FifoLink,
+    "none": PrivateLink,
+}
+_WAYS: dict[str, type[LaidOutWays]] = {"fair": FairWays, "fifo": FifoWays, "none": PrivateWays}
 
 
-class StarNetwork:
-    """Every client reaches the server through its own link and the server's; directions are apart."""
+class FleetNetwork:
+    """The clients' own links, and the ways from them to the server."""
 
-    def __init__(self, down: Link, up: Link) -> None:
-        self._down = down
-        self._up = up
+    def __init__(self, access: Access, ways: Ways) -> None:
+        self._access = access
+        self._ways = ways
 
     def start(self, direction: Direction, task: Task, size_bytes: int) -> Transfer:
-        return self._link(direction).start(task.client, size_bytes)
+        link, latency_s = self._ways.of(direction, task.client)
+        access = self._access
+        return link.start(size_bytes, access.limit_bps(direction, task), access.latency_s(task) + latency_s)
 
     def uncontended_s(self, direction: Direction, task: Task, size_bytes: int) -> float:
-        return self._link(direction).uncontended_s(task.client, size_bytes)
+        link, latency_s = self._ways.of(direction, task.client)
+        access = self._access
+        limit_bps = access.limit_bps(direction, task)
+        return link.uncontended_s(size_bytes, limit_bps, access.latency_s(task) + latency_s)
 
-    def _link(self, direction: Direction) -> Link:
-        return self._down if direction is Direction.DOWN else self._up
-
-
-def build_network(env: Environment, spec: NetworkSpec, devices: Devices) -> Network:
-    """Return the network that a scenario describes, on the links that the devices have."""
-    down_class = _SHARING[spec.sharing] if spec.server.uplink is not None else PrivateLink
-    up_class = _SHARING[spec.sharing] if spec.server.downlink is not None else PrivateLink
-    return StarNetwork(
-        down=down_class(env, devices.downlink_bps, devices.latency_s, _rate(spec.server.uplink)),
-        up=up_class(env, devices.uplink_bps, devices.latency_s, _rate(spec.server.downlink)),
-    )
+    def region_of(self, node: str) -> NDArray[np.int64]:
+        return self._ways.clients_behind(node)
 
 
-def _rate(capacity: Capacity | None) -> float | None:
-    if capacity is None:
-        return None
-    if isinstance(capacity, FixedCapacity):
-        return capacity.rate
-    raise ScenarioError(f"network.server: no link here has a {type(capacity).__name__}")
+def build_network(env: Environment, spec: NetworkSpec, devices: Devices, seed: int) -> Network:
+    """Return the network that a scenario describes, with the links that the devices have.
+
+    Raises ScenarioError if a file that the section names cannot be used.
+    """
+    return FleetNetwork(Access(devices, spec.variation, seed), _ways(env, spec, len(devices.latency_s)))
+
+
+def _ways(env: Environment, spec: NetworkSpec, clients: int) -> Ways:
+    server_links = {
+        Direction.DOWN: _capacity(spec.server.uplink),
+        Direction.UP: _capacity(spec.server.downlink),
+    }
+    match spec.topology:
+        case Star():
+            down, up = (_meeting(env, spec.sharing, server_links[direction]) for direction in Direction)
+            return StarWays(down, up)
+        case Tree():
+            layout = tree_layout(spec.topology, clients, server_links)
+        case Graph():
+            layout = graph_layout(spec.topology, clients, server_links)
+        case _:
+            name = type(spec.topology).__name__
+            raise ScenarioError(f"network.topology: the world cannot build a {name}")
+    return _WAYS[spec.sharing](env, layout)
+
+
+def _meeting(env: Environment, sharing: str, capacity: Series | None) -> Link:
+    """Return the server's link in one direction; without a limit, transfers do not meet there."""
+    return PrivateLink(env) if capacity is None else _LINKS[sharing](env, capacity)
+
+
+def _capacity(spec: Capacity | None) -> Series | None:
+    return None if spec is None else capacity_of(spec)

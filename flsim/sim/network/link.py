@@ -1,44 +1,28 @@
-"""One direction of the star: every client's own link, and the server's link where they meet."""
+"""A way for transfers: one link, or several in a row."""
 
-import math
 from abc import ABC, abstractmethod
 
-import numpy as np
-from numpy.typing import NDArray
 from simpy import Environment
 
 from flsim.sim.network.transfer import Transfer
 
 
 class Link(ABC):
-    """The way between clients and server in one direction."""
+    """Carries transfers, each of which has a rate limit and a latency of its own."""
 
-    def __init__(
-        self,
-        env: Environment,
-        client_bps: NDArray[np.float64],
-        latency_s: NDArray[np.float64],
-        capacity_bps: float | None,
-    ) -> None:
-        """`client_bps`, `latency_s`: [clients]; `capacity_bps`: the server's link, None for no limit."""
+    def __init__(self, env: Environment, highest_bps: float) -> None:
+        """`highest_bps`: the most that a lone transfer can ever have here; infinite for no limit."""
         self.env = env
-        self.capacity_bps = math.inf if capacity_bps is None else capacity_bps
-        self._client_bps = client_bps.data
-        self._latency_s = latency_s.data
+        self.highest_bps = highest_bps
 
     @abstractmethod
-    def start(self, client: int, size_bytes: int) -> Transfer:
-        """Start a transfer of `size_bytes` over a client's link."""
+    def start(self, size_bytes: int, limit_bps: float, latency_s: float) -> Transfer:
+        """Start a transfer: it waits out its latency, and then its bits flow, at `limit_bps` at most."""
 
-    def rate_bps(self, client: int) -> float:
-        """Return the highest rate that a client can have."""
-        rate: float = self._client_bps[client]
-        return rate if rate < self.capacity_bps else self.capacity_bps
+    def within(self, limit_bps: float) -> float:
+        """Return the most that a lone transfer with this limit can ever have here."""
+        return limit_bps if limit_bps < self.highest_bps else self.highest_bps
 
-    def latency_s(self, client: int) -> float:
-        """Return a client's latency."""
-        return self._latency_s[client]
-
-    def uncontended_s(self, client: int, size_bytes: int) -> float:
-        """Return the seconds that a lone transfer takes."""
-        return self._latency_s[client] + 8 * size_bytes / self.rate_bps(client)
+    def uncontended_s(self, size_bytes: int, limit_bps: float, latency_s: float) -> float:
+        """Return the seconds that a lone transfer takes, where capacities are at their highest."""
+        return latency_s + 8 * size_bytes / self.within(limit_bps)

@@ -1,29 +1,79 @@
 """No sharing: every transfer runs as if it were alone."""
 
-from simpy import Environment
+import math
+from collections.abc import Iterator, Sequence
 
+from simpy import Environment, Event
+
+from flsim.sim.clock import HAPPEN, Signal
 from flsim.sim.network.link import Link
+from flsim.sim.network.lone import LoneFlow
 from flsim.sim.network.transfer import Transfer
+from flsim.sim.series import Series
 
 
-class PrivateTransfer(Transfer):
-    """A transfer whose end is known at its start."""
+class SteadyTransfer(Transfer):
+    """A transfer at one rate: its end is known at its start."""
 
     __slots__ = ("_flows_from_s", "_rate_bps")
 
-    def __init__(self, env: Environment, size_bytes: int, latency_s: float, rate_bps: float) -> None:
+    def __init__(self, env: Environment, size_bytes: int, rate_bps: float, latency_s: float) -> None:
         super().__init__(env, size_bytes)
         self._flows_from_s = self.started_s + latency_s
         self._rate_bps = rate_bps
         self.done = env.timeout(latency_s + 8 * size_bytes / rate_bps)
 
     def cancel(self) -> int:
-        bits = (self.env.now - self._flows_from_s) * self._rate_bps
-        return min(max(0, int(bits / 8)), self.size_bytes)
+        return self.whole_bytes((self.env.now - self._flows_from_s) * self._rate_bps)
+
+
+class UnsteadyTransfer(Transfer):
+    """A transfer whose rate changes with the capacities on its way."""
+
+    __slots__ = ("_flow", "_limit_bps", "_links", "_waits")
+
+    def __init__(
+        self, env: Environment, size_bytes: int, limit_bps: float, latency_s: float, links: Sequence[Series]
+    ) -> None:
+        super().__init__(env, size_bytes)
+        self.done: Signal = Signal(env)
+        self._limit_bps = limit_bps
+        self._links = links
+        self._flow: LoneFlow | None = None
+        self._waits: Iterator[float] = iter(())
+        env.timeout(latency_s).callbacks.append(self._flows)
+
+    def _flows(self, latency_over: Event) -> None:
+        self._flow = LoneFlow(self.env, 8.0 * self.size_bytes, self._limit_bps, self._links)
+        self._waits = self._flow.waits()
+        self._go_on(latency_over)
+
+    def _go_on(self, _: Event) -> None:
+        if self.done.triggered:
+            return  # cancelled
+        seconds = next(self._waits, None)
+        if seconds is None:
+            self.done.fire(priority=HAPPEN)
+        elif seconds < math.inf:
+            self.env.timeout(seconds).callbacks.append(self._go_on)
+
+    def cancel(self) -> int:
+        if self.done.triggered:
+            return self.size_bytes
+        self.done.fire(priority=HAPPEN)
+        return 0 if self._flow is None else self.whole_bytes(self._flow.carried_bits())
 
 
 class PrivateLink(Link):
-    """Each transfer gets its client's whole link, up to the server's capacity."""
+    """Each transfer gets all that the links in a row carry, up to its own limit."""
 
-    def start(self, client: int, size_bytes: int) -> PrivateTransfer:
-        return PrivateTransfer(self.env, size_bytes, self._latency_s[client], self.rate_bps(client))
+    def __init__(self, env: Environment, *capacities: Series) -> None:
+        super().__init__(env, min((capacity.highest for capacity in capacities), default=math.inf))
+        self._capacities = capacities
+        self._lowest_bps = min((capacity.lowest for capacity in capacities), default=math.inf)
+
+    def start(self, size_bytes: int, limit_bps: float, latency_s: float) -> Transfer:
+        rate_bps = self.within(limit_bps)
+        if rate_bps <= self._lowest_bps:
+            return SteadyTransfer(self.env, size_bytes, rate_bps, latency_s)
+        return UnsteadyTransfer(self.env, size_bytes, rate_bps, latency_s, self._capacities)

@@ -14,12 +14,14 @@ from flsim.sim.network.transfer import Transfer
 class SharedTransfer(Transfer):
     """A transfer whose end depends on the others. Its link keeps the rest of its state."""
 
-    __slots__ = ("joined", "link", "rate_bps")
+    __slots__ = ("joined", "limit_bps", "link")
 
-    def __init__(self, env: Environment, size_bytes: int, link: "SharedLink[Any]", rate_bps: float) -> None:
+    def __init__(
+        self, env: Environment, size_bytes: int, link: "SharedLink[Any]", limit_bps: float
+    ) -> None:
         super().__init__(env, size_bytes)
         self.link = link
-        self.rate_bps = rate_bps  # the most that this transfer can use
+        self.limit_bps = limit_bps  # the most that this transfer can use
         self.joined = False
         self.done: Signal = Signal(env)
 
@@ -38,7 +40,7 @@ class SharedTransfer(Transfer):
             return self.size_bytes
         bits = self.link.withdraw(self) if self.joined else 0.0
         self.done.fire(priority=HAPPEN)  # so that a pending latency finds it closed
-        return min(max(0, int(bits / 8)), self.size_bytes)
+        return self.whole_bytes(bits)
 
 
 Shared = TypeVar("Shared", bound=SharedTransfer)
@@ -47,11 +49,10 @@ Shared = TypeVar("Shared", bound=SharedTransfer)
 class SharedLink(Link, Generic[Shared]):
     """A link on which transfers meet."""
 
-    def start(self, client: int, size_bytes: int) -> Shared:
-        transfer = self.new_transfer(client, size_bytes)
-        latency = self._latency_s[client]
-        if latency > 0:
-            timeout = self.env.timeout(latency)
+    def start(self, size_bytes: int, limit_bps: float, latency_s: float) -> Shared:
+        transfer = self.new_transfer(size_bytes, self.within(limit_bps))
+        if latency_s > 0:
+            timeout = self.env.timeout(latency_s)
             timeout.callbacks.append(functools.partial(self._latency_over, transfer))
         else:
             self._join(transfer)
@@ -66,7 +67,7 @@ class SharedLink(Link, Generic[Shared]):
         self.join(transfer)
 
     @abstractmethod
-    def new_transfer(self, client: int, size_bytes: int) -> Shared:
+    def new_transfer(self, size_bytes: int, limit_bps: float) -> Shared:
         """Return a transfer of this link's own kind."""
 
     @abstractmethod

@@ -4,6 +4,8 @@ from abc import ABC, abstractmethod
 from enum import Enum
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
 from simpy import Environment, Event
 
 from flsim.records import Task
@@ -31,6 +33,10 @@ class Transfer(ABC):
     def cancel(self) -> int:
         """Stop the transfer and return how many whole bytes have passed."""
 
+    def whole_bytes(self, bits: float) -> int:
+        """Return the whole bytes in so many bits, between none and all of the transfer."""
+        return min(max(0, int(bits / 8)), self.size_bytes)
+
 
 class Network(Protocol):
     """Starts transfers. The bits of a transfer are 8 times its bytes."""
@@ -39,4 +45,10 @@ class Network(Protocol):
         """Start a transfer of a task between its client and the server."""
 
     def uncontended_s(self, direction: Direction, task: Task, size_bytes: int) -> float:
-        """Return how long the transfer takes when it is alone: latency + bits / narrowest link."""
+        """Return how long the transfer takes when it is alone, and capacities are at their highest."""
+
+    def region_of(self, node: str) -> NDArray[np.int64]:
+        """Return the clients that have this node on their way to the server, in order.
+
+        Raises ScenarioError if there is no such node.
+        """

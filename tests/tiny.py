@@ -1,0 +1,107 @@
+"""Small torch workloads: a learner made of its parts, so that a test can put its own in."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from flsim.learn.client_data import ClientData
+from flsim.learn.costs import torch_costs
+from flsim.learn.datasets import Samples, load
+from flsim.learn.evaluation import CentralTest
+from flsim.learn.executor import Executor
+from flsim.learn.learner import TorchLearner
+from flsim.learn.models import build, initialised
+from flsim.learn.partitions import partition
+from flsim.learn.serial import SerialExecutor
+from flsim.learn.weights import Layout
+from flsim.records import TaskCosts
+from flsim.scenario import Scenario, scenario_from
+from flsim.scenario.workload import TorchWorkload
+
+
+@dataclass
+class Tiny:
+    """Everything that a learner is made of, and the learner."""
+
+    scenario: Scenario
+    samples: Samples
+    data: ClientData
+    module: nn.Module
+    layout: Layout
+    initial: Tensor
+    learner: TorchLearner
+    costs: TaskCosts
+
+    def gradient(self, flat: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        """Return the gradient of the mean loss at `flat`, by plain autograd in a module of its own."""
+        module = build(self.workload.model, tuple(x.shape[1:]), self.samples.classes)
+        with torch.no_grad():
+            for name, parameter in module.named_parameters():
+                parameter.copy_(self.layout.views(flat)[name])
+        cross_entropy(module(x), y).backward()
+        return torch.cat([parameter.grad.reshape(-1) for parameter in module.parameters()])  # type: ignore[union-attr]
+
+    def local_step(self, flat: Tensor, client: int, lr: float) -> Tensor:
+        """Return what one full-batch step of plain gradient descent on a client's samples leads to."""
+        return flat - lr * self.gradient(flat, *self.data.of(client))
+
+    @property
+    def workload(self) -> TorchWorkload:
+        assert isinstance(self.scenario.workload, TorchWorkload)
+        return self.scenario.workload
+
+
+def tiny(data: dict[str, Any], executor: Callable[[Executor], Executor] = lambda serial: serial) -> Tiny:
+    """Return the parts of a scenario's learner; `executor` may wrap or replace the serial one."""
+    torch.set_num_threads(1)  # as in a real run
+    scenario = scenario_from(data)
+    workload = scenario.workload
+    assert isinstance(workload, TorchWorkload)
+    samples = load(workload.data.dataset, workload.data.test_share, scenario.seed)
+    parts = partition(
+        workload.data.partition, samples.train_y.numpy(), scenario.fleet.clients, scenario.seed
+    )
+    client_data = ClientData(samples.train_x, samples.train_y, parts)
+    module = initialised(build(workload.model, samples.input_shape, samples.classes), scenario.seed)
+    layout = Layout(module)
+    initial = layout.flatten(module)
+    serial = SerialExecutor(
+        build(workload.model, samples.input_shape, samples.classes),
+        layout,
+        workload.training,
+        scenario.seed,
+    )
+    test = CentralTest(module, layout, samples.test_x, samples.test_y)
+    learner = TorchLearner(scenario, initial.clone(), layout, client_data, executor(serial), test)
+    costs = torch_costs(workload, layout, samples.input_shape, samples.classes, client_data.sizes)
+    return Tiny(scenario, samples, client_data, module, layout, initial, learner, costs)
+
+
+def scenario_data(clients: int, strategy: dict[str, Any], **sections: Any) -> dict[str, Any]:
+    """Return a scenario with 10 samples a client, one full-batch step each, and tasks of random length."""
+    training = {"batch_size": "full", "optimizer": {"kind": "sgd", "lr": 0.5}}
+    defaults: dict[str, Any] = {
+        "name": "tiny",
+        "seed": 3,
+        "workload": {
+            "kind": "torch",
+            "data": {
+                "dataset": {"kind": "synthetic", "samples": 20 * clients, "features": 6, "classes": 3},
+                "partition": {"kind": "iid"},
+                "test_share": 0.5,
+            },
+            "model": {"kind": "mlp", "hidden": [8]},
+            "training": training,
+        },
+        "fleet": {
+            "clients": clients,
+            "compute": {"kind": "duration", "task": {"kind": "exponential", "mean": 10.0}},
+        },
+        "strategy": strategy,
+        "stop": {"updates": 5},
+    }
+    return {**defaults, **sections}
