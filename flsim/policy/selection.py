@@ -28,6 +28,8 @@ class UniformSelection(Selection):
     def select(self, idle: Sequence[int], count: int, draws: Stream, decision: int) -> tuple[int, ...]:
         size = len(idle)
         count = min(count, size)
+        if count == 1:  # the most frequent case, and the same draw
+            return (idle[draws.integer(decision, 0) % size],)
         # Fisher-Yates over a virtual copy: only the touched positions are stored.
         moved: dict[int, int] = {}
         chosen = []

@@ -4,7 +4,7 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_YOUNG_OBJECTS = 200_000
+_YOUNG_OBJECTS = 500_000
 
 
 @contextmanager

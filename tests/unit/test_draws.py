@@ -1,5 +1,6 @@
 """Keyed randomness."""
 
+import hashlib
 import math
 
 import numpy as np
@@ -21,12 +22,20 @@ def test_known_answers() -> None:
     assert stream.generator(3, 4).integers(0, 1000, 4).tolist() == KNOWN_GENERATED
 
 
-def test_the_finaliser_is_splitmix64() -> None:
-    """The published sequence of SplitMix64 from state 1234567, as in Steele et al. and Vigna."""
-    gamma, state, outputs = 0x9E3779B97F4A7C15, 1234567, []
+def splitmix64(state: int) -> tuple[int, int]:
+    """The published generator (Steele et al., and Vigna): the next state, and its output."""
+    mask = 2**64 - 1
+    state = (state + 0x9E3779B97F4A7C15) & mask
+    z = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & mask
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
+    return state, z ^ (z >> 31)
+
+
+def test_the_reference_gives_the_published_sequence() -> None:
+    state, outputs = 1234567, []
     for _ in range(5):
-        state = (state + gamma) % 2**64
-        outputs.append(draws._mixed(state))
+        state, output = splitmix64(state)
+        outputs.append(output)
     assert outputs == [
         6457827717110365317,
         3203168211198807973,
@@ -34,6 +43,16 @@ def test_the_finaliser_is_splitmix64() -> None:
         4593380528125082431,
         16408922859458223821,
     ]
+
+
+@pytest.mark.parametrize(("first", "second"), [(0, 0), (1, 0), (0, 1), (7, 9), (10**6, 3)])
+def test_an_integer_is_the_finaliser_twice(first: int, second: int) -> None:
+    """The stream's key starts one sequence, whose output starts another."""
+    key = int.from_bytes(hashlib.sha256(b"42:device speed").digest()[:8], "little")
+    gamma = 0x9E3779B97F4A7C15
+    _, middle = splitmix64((key + first * gamma) % 2**64)
+    _, expected = splitmix64((middle + second * gamma) % 2**64)
+    assert Stream(42, "device speed").integer(first, second) == expected
 
 
 @pytest.mark.parametrize("purpose", ["a", "jitter", "ü"])
@@ -58,7 +77,7 @@ def test_a_draw_depends_on_nothing_but_its_key() -> None:
 
 @pytest.mark.parametrize("bits", [0, 2**64 - 1])
 def test_the_interval_is_open_at_both_ends(monkeypatch: pytest.MonkeyPatch, bits: int) -> None:
-    monkeypatch.setattr(draws, "_mixed", lambda state: bits)
+    monkeypatch.setattr(Stream, "integer", lambda self, first, second=0: bits)
     monkeypatch.setattr(draws, "_mixed_column", lambda state: np.full_like(state, bits))
     stream = Stream(0, "a")
     assert 0.0 < stream.uniform(0) < 1.0

@@ -18,6 +18,7 @@ from flsim.scenario.availability import Availability, Diurnal
 from flsim.scenario.distributions import Constant, Distribution, Exponential, Lognormal, Uniform
 from flsim.scenario.failure import Outage
 from flsim.sim.devices import draw_devices
+from flsim.sim.schedules import daily
 from flsim.sim.schedules.build import build_schedules
 from flsim.sim.schedules.build import schedules_of as schedules_of_kind
 from flsim.sim.schedules.diurnal import DiurnalSessions
@@ -227,6 +228,23 @@ def test_linear_equations() -> None:
         solve(np.ones((3, 3)), np.ones(3))
 
 
+@pytest.mark.parametrize(
+    "law",
+    [
+        Constant(value=40.0),
+        Constant(value=DAY_S - 50.0),
+        Constant(value=3.5 * DAY_S),
+        Exponential(mean=5e4),
+        Lognormal(median=26_000.0, sigma=1.0),
+    ],
+)
+def test_a_session_covers_its_own_length(law: Distribution) -> None:
+    """Whenever in its cell it begins, and however often it goes round the day."""
+    lengths = Lengths(law)
+    for covered in daily._covered(lengths):
+        assert math.fsum(covered) == pytest.approx(lengths.mean_s, rel=1e-9)
+
+
 def test_diurnal_sessions_follow_their_draws() -> None:
     """A day without structure is an exponential wait; sessions are quantiles of their own draws."""
     spec = Diurnal(on=Constant(value=500.0), off=1000.0, profile=(1.0,) * 24)
@@ -352,6 +370,12 @@ def test_an_outage_that_the_run_begins_with() -> None:
     followed = follow(fleet(3, failure={"outages": [outage]}), 10.0)
     assert followed.start == [False] * 3
     assert followed.heard == [(5.0, client, True) for client in range(3)]
+
+
+def test_an_outage_too_short_for_the_clock() -> None:
+    (start_s, end_s) = history(OutOfReach(1, np.array([0]), 1e17, 1e17), 0, math.inf)
+    assert start_s == 1e17
+    assert end_s > 1e17
 
 
 CLASSES = [

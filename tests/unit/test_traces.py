@@ -107,8 +107,9 @@ def test_the_last_return_of_a_trace(tmp_path: Path) -> None:
 
 
 def test_gaps_too_small_for_a_late_clock(tmp_path: Path) -> None:
-    """After 1e9 periods the gap is below the clock's resolution; time still moves on."""
-    replay = Replay(read_intervals(written(tmp_path, HEADER + "0,0,1\n0,1.0000000001,2\n")), 1, 10.0)
+    """After 1e9 periods gap and interval are below the clock's resolution; time still moves on."""
+    rows = "0,0,1\n0,1.0000000001,1.0000000002\n"
+    replay = Replay(read_intervals(written(tmp_path, HEADER + rows)), 1, 10.0)
     replay.start()
     replay._number[0] = 2 * 10**9
     now = 1e10

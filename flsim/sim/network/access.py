@@ -18,20 +18,21 @@ class Access:
     """
 
     def __init__(self, devices: Devices, variation: float, seed: int) -> None:
-        self._rates_bps = {Direction.DOWN: devices.downlink_bps.data, Direction.UP: devices.uplink_bps.data}
+        self._down_bps = devices.downlink_bps.data
+        self._up_bps = devices.uplink_bps.data
         self._latency_s = devices.latency_s.data
-        self._draws = {
-            Direction.DOWN: Stream(seed, "transfer.downlink"),
-            Direction.UP: Stream(seed, "transfer.uplink"),
-        }
+        self._down_draws = Stream(seed, "transfer.downlink")
+        self._up_draws = Stream(seed, "transfer.uplink")
         variance = math.log1p(variation * variation)  # of the logarithm
         self._sigma, self._mu = math.sqrt(variance), -variance / 2
 
     def limit_bps(self, direction: Direction, task: Task) -> float:
         """Return the most that the client's own link carries of a transfer, in bit/s."""
-        rate: float = self._rates_bps[direction][task.client]
+        downwards = direction is Direction.DOWN
+        rate: float = self._down_bps[task.client] if downwards else self._up_bps[task.client]
         if self._sigma:
-            u = self._draws[direction].uniform(task.client, task.ordinal)
+            draws = self._down_draws if downwards else self._up_draws
+            u = draws.uniform(task.client, task.ordinal)
             rate *= math.exp(self._mu + self._sigma * _STANDARD_NORMAL.inv_cdf(u))
         return rate
 

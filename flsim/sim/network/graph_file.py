@@ -8,7 +8,7 @@ from xml.parsers import expat
 import networkx as nx
 
 from flsim.errors import ScenarioError
-from flsim.sim.network.outside import MEBIBYTE, outside_file
+from flsim.sim.network.outside import MEBIBYTE, outside_file, shown
 
 _LARGEST_BYTES = 16 * MEBIBYTE
 
@@ -29,11 +29,20 @@ def read_graph(path: str) -> nx.Graph:
         why = f"{type(error).__name__}: {error}"[:300]
         raise ScenarioError(f"{path}: networkx cannot read this as {source.suffix}: {why}") from error
     if graph.is_multigraph():
-        raise ScenarioError(f"{path}: there must be at most one edge from a node to another")
+        graph = _without_parallels(graph, path)
     named = {node: str(node) for node in graph}
     if len(set(named.values())) < len(named):
         raise ScenarioError(f"{path}: two nodes have the same name, one as a number and one as text")
     return nx.relabel_nodes(graph, named)
+
+
+def _without_parallels(graph: nx.MultiGraph, path: str) -> nx.Graph:
+    """Return the graph as one with at most one edge from a node to another."""
+    for source, target in graph.edges():
+        if graph.number_of_edges(source, target) > 1:
+            pair = f"from {shown(source)} to {shown(target)}"
+            raise ScenarioError(f"{path}: there is more than one edge {pair}; add them up")
+    return nx.DiGraph(graph) if graph.is_directed() else nx.Graph(graph)
 
 
 def _from_graphml(content: bytes) -> nx.Graph:
@@ -59,11 +68,13 @@ def _from_json(content: bytes) -> nx.Graph:
     data = json.loads(content)
     if not isinstance(data, dict):
         raise ScenarioError("must hold a mapping with nodes and edges (or links)")
-    return nx.node_link_graph(data, edges="edges" if "edges" in data else "links")
+    # As a multigraph, lest one edge silently replaces another.
+    edges = "edges" if "edges" in data else "links"
+    return nx.node_link_graph(data | {"multigraph": True}, edges=edges)
 
 
 def _from_edgelist(content: bytes) -> nx.Graph:
-    return nx.parse_edgelist(content.decode().splitlines())
+    return nx.parse_edgelist(content.decode().splitlines(), create_using=nx.MultiGraph)
 
 
 _READERS: dict[str, Callable[[bytes], nx.Graph]] = {
