@@ -94,9 +94,7 @@ def main() -> None:
     print("| delay | all of " + " / ".join(map(str, sizes)) + " | first n of 1.3 n |")
     print("|---|---|---|")
     for name, delay in DELAYS.items():
-        cells = [
-            " / ".join(f"{of_delays(delay, n, over):.2f}" for n in sizes) for over in (1.0, 1.3)
-        ]
+        cells = [" / ".join(f"{of_delays(delay, n, over):.2f}" for n in sizes) for over in (1.0, 1.3)]
         print(f"| {name} | {' | '.join(cells)} |")
     print()
     print("| phones + mobile | all of n | first n of 1.3 n | FedBuff, n at work |")

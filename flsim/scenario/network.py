@@ -2,13 +2,16 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, GetJsonSchemaHandler, model_serializer, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from flsim.component import Component, Kinds, Section, misfit
-from flsim.quantities import PositiveSeconds, Rate, Seconds
+from flsim.quantities import PositiveSeconds, Rate, Seconds, json_schema
 from flsim.scenario.distributions import Constant, VaryingRate, VaryingSeconds
 from flsim.scenario.files import FilePath
 from flsim.scenario.presets import NETWORKS, with_preset
+from flsim.units import RATE
 
 
 class Capacity(Component):
@@ -20,6 +23,10 @@ class FixedCapacity(Capacity):
 
     kind: Literal["fixed"] = "fixed"
     rate: Rate
+
+    @model_serializer
+    def _plain(self) -> float:
+        return self.rate
 
 
 class SharedWithOthers(Capacity):
@@ -39,15 +46,22 @@ class RecordedCapacity(Capacity):
     period: PositiveSeconds | None = None
 
 
-def _plain_is_fixed(value: object) -> object:
-    return {"kind": "fixed", "rate": value} if isinstance(value, int | float | str) else value
+class Capacities(Kinds):
+    """Annotation of a field that holds a capacity, or a plain quantity for a fixed one."""
+
+    def resolve(self, value: object, context: object = None) -> Component:
+        if isinstance(value, int | float | str):
+            return FixedCapacity.model_validate({"rate": value})
+        return super().resolve(value, context)
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        kinds = super().__get_pydantic_json_schema__(schema, handler)
+        return {"anyOf": [json_schema(RATE), *kinds["anyOf"]]}
 
 
-AnyCapacity = Annotated[
-    Capacity,
-    Kinds(Capacity, FixedCapacity, SharedWithOthers, RecordedCapacity),
-    BeforeValidator(_plain_is_fixed),
-]
+AnyCapacity = Annotated[Capacity, Capacities(Capacity, FixedCapacity, SharedWithOthers, RecordedCapacity)]
 
 
 class Topology(Component):

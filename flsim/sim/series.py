@@ -75,10 +75,8 @@ class Steps(Series):
             while self._change_s(cycle + 1, 0) <= now_s:
                 cycle += 1
         step = bisect.bisect_right(self._times, now_s - self._change_s(cycle, 0)) - 1
-        while self._change_s(cycle, step) > now_s:  # and so may the subtraction
-            step -= 1
         while step + 1 < len(self._times) and self._change_s(cycle, step + 1) <= now_s:
-            step += 1
+            step += 1  # the change has been rounded down; the subtraction is exact
         return cycle, step
 
 

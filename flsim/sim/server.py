@@ -156,7 +156,7 @@ class Server:
             return decision
         if decision.for_clients and self._around.presence.next_change() < math.inf:
             return decision
-        return self._stopping.nothing_to_come(len(self._idle))
+        return self._stopping.nothing_to_come(len(self._idle), decision.for_clients)
 
     def _carry_out(self, decision: Decision) -> None:
         match decision:
@@ -341,6 +341,7 @@ class Server:
             self._around.journal.task(record)
         self._tasks_ended += len(flights)
         self._discard(decision.discard)
+        self._stopping.updated()
 
     def _discard(self, tasks: tuple[Task, ...]) -> None:
         for task in tasks:
@@ -349,6 +350,7 @@ class Server:
                 self._call_off(flight, Outcome.DISCARDED)
             else:
                 self._end(self._take_from_inbox(task), Outcome.DISCARDED)
+            self._stopping.discarded()
         self._forget_arrivals()
 
     def _take_from_inbox(self, task: Task) -> Flight:

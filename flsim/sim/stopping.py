@@ -26,6 +26,7 @@ class Stopping:
         self._clients = clients
         self._most_in_flight = 0
         self._failures = 0  # tasks in a row that came to nothing
+        self._discards = 0  # tasks that the strategy discarded since the last server update
         self._vain_wakes = 0  # clients that came while the strategy waited for more, in a row
         self._instant_s = -math.inf
         self._decisions = 0  # at this instant
@@ -43,6 +44,14 @@ class Stopping:
         """A task ended without an update."""
         self._failures += 1
 
+    def discarded(self) -> None:
+        """The strategy discarded a task."""
+        self._discards += 1
+
+    def updated(self) -> None:
+        """A server update was made."""
+        self._discards = 0
+
     def client_came(self) -> None:
         """The server woke up because a client came."""
         self._vain_wakes += 1
@@ -59,6 +68,9 @@ class Stopping:
         limit = 1000 + 10 * self._most_in_flight
         if self._failures >= limit:
             return Ending("stalled", f"{self._failures} tasks in a row ended without an update")
+        if self._discards >= limit and stop.time is None:
+            why = f"the strategy discarded {self._discards} tasks in a row and made no server update"
+            return Ending("stalled", why)
         if self._vain_wakes >= 1000 + 100 * self._clients:
             why = f"clients came {self._vain_wakes} times, but never enough of them to be asked"
             return Ending("stalled", why)
@@ -70,11 +82,14 @@ class Stopping:
             return Ending("time", f"{self._stop.time:g} s of virtual time have passed")
         return None
 
-    def nothing_to_come(self, idle: int) -> Ending:
+    def nothing_to_come(self, idle: int, for_clients: bool) -> Ending:
         """Return the ending of a run that waits although nothing is under way."""
-        if idle:
-            return Ending("stalled", f"the strategy waits with {idle} idle clients and nothing under way")
-        return Ending("no clients", "no client is there, and none will come back")
+        if not idle:
+            return Ending("no clients", "no client is there, and none will come back")
+        if for_clients:
+            why = f"the strategy waits for more than the {idle} idle clients, and no other will come"
+            return Ending("no clients", why)
+        return Ending("stalled", f"the strategy waits with {idle} idle clients and nothing under way")
 
     def decides(self, now: float) -> None:
         """The server decides at `now`. Raises RunError when time no longer moves."""

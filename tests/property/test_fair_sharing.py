@@ -107,10 +107,32 @@ def graphs(draw: st.DrawFn, most_links: int = 5) -> Mesh:
 
 @st.composite
 def meshes_with_flows(draw: st.DrawFn, most_flows: int = 10) -> tuple[Mesh, list[Flow]]:
+    if draw(st.booleans()):
+        return draw(crowded_meshes(most_flows))
     mesh = draw(st.one_of(trees(), graphs()))
     ways = st.integers(0, len(mesh.routes) - 1)
     flows = draw(st.lists(st.tuples(FLOWS, ways), min_size=1, max_size=most_flows))
     return mesh, [flow._replace(way=way) for flow, way in flows]
+
+
+@st.composite
+def crowded_meshes(draw: st.DrawFn, most_flows: int) -> tuple[Mesh, list[Flow]]:
+    """Return links that are all narrow, and flows that all begin early: one bottleneck frees another."""
+    count = draw(st.integers(2, 6))
+    rates = st.integers(1, 12).map(lambda tenths: tenths * 1e5)
+    links = tuple(steady(rate) for rate in draw(st.lists(rates, min_size=count, max_size=count)))
+    pairs = st.sets(st.integers(0, count - 1), min_size=1, max_size=3).map(tuple)
+    routes = draw(st.lists(pairs, min_size=count, max_size=2 * count))
+    flows = st.builds(
+        Flow,
+        st.one_of(st.just(1e9), rates),
+        st.integers(10_000, 1_000_000),
+        st.sampled_from([0.0, 0.0, 0.5, 1.0]),
+        st.sampled_from([None, None, None, 2.5]),
+        st.just(0.0),
+        st.integers(0, len(routes) - 1),
+    )
+    return Mesh(links, tuple(routes)), draw(st.lists(flows, min_size=count, max_size=most_flows))
 
 
 def filled(
@@ -359,3 +381,11 @@ def test_a_long_busy_period_on_a_mesh_accumulates_no_error() -> None:
     flows = [Flow(1e3, 10**7), *busy_flows(600, seed=3)]
     flows = [flow._replace(way=dice.randrange(3)) for flow in flows]
     assert_agrees(mesh, flows, Drive(mesh.build, flows).run())
+
+
+def test_the_clock_of_service_starts_anew_under_way() -> None:
+    """Terabits in one busy period: two flows of 2 Tbit, and small ones that come and go meanwhile."""
+    flows = [Flow(1e12, 250 * 10**9)] * 2
+    flows += [Flow(limit, 10**9, start_s=float(start)) for start in range(40) for limit in (1e12, 1e8)]
+    carried = carry(FairLink, flows, 1e11)
+    assert_agrees(lone_link(steady(1e11)), flows, carried)

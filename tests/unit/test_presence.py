@@ -2,9 +2,11 @@
 
 import math
 
+import numpy as np
 import pytest
 from simpy import Environment
 
+from flsim.sim.clock import delay_until
 from flsim.sim.presence import Presence
 from tests.comings import Followed, Listed, fleet, follow
 
@@ -205,13 +207,49 @@ def test_who_comes_back_may_be_sent_away_while_that_is_told() -> None:
     assert changes == [(5.0, 0, True), (7.0, 1, True)]
 
 
+def events_of(env: Environment) -> int:
+    steps = 0
+    while env.peek() < math.inf:
+        env.step()
+        steps += 1
+    return steps
+
+
 def test_nobody_wakes_up_for_nothing() -> None:
     """One event for each instant with changes, however many clients and schedules change in it."""
     env = Environment()
     flock = [Listed([False] * 50, [[1.0, 2.0, 3.0]] * 50) for _ in range(3)]
     Presence(env, 50, flock).listen(lambda *_: None, lambda: None)
-    steps = 0
-    while env.peek() < math.inf:
-        env.step()
-        steps += 1
-    assert steps == 3
+    assert events_of(env) == 3
+
+
+def test_a_repair_wakes_up_at_most_twice() -> None:
+    """Once for itself, and once more for the change that was to be next."""
+    env = Environment()
+    presence = Presence(env, 9, [Listed([False] * 9, [[100.0 * i for i in range(1, 11)]] * 9)])
+    presence.listen(lambda *_: None, lambda: None)
+    for client in range(5):
+        presence.send_away(client, 50.0 - client)
+    assert events_of(env) <= 10 + 2 * 5
+
+
+class Noting(Listed):
+    """A schedule that notes from when on it is asked to continue."""
+
+    def __init__(self, changes: list[list[float]]) -> None:
+        super().__init__([False] * len(changes), changes)
+        self.asked: list[float] = []
+
+    def after(self, client: int, now: float, away: bool) -> float:
+        self.asked.append(now)
+        return super().after(client, now, away)
+
+
+def test_a_schedule_goes_on_from_its_own_instant() -> None:
+    """The clock cannot reach every instant from every other; a history must not depend on that."""
+    pairs = np.random.default_rng(0).uniform(0, [1.0, 100.0], (10_000, 2)).tolist()
+    before, instant = next((one, two) for one, two in pairs if one + delay_until(one, two) > two > one)
+    schedule = Noting([[before], [instant, 2 * instant]])
+    followed = Followed(2, [schedule], 1000.0)
+    assert followed.heard[1] == (math.nextafter(instant, math.inf), 1, False)
+    assert schedule.asked == [before, instant, 2 * instant]

@@ -278,8 +278,9 @@ def test_no_task_is_late_because_another_round_ended_early() -> None:
 
 @pytest.mark.parametrize("time", [7.3, 1e-3, 12345.678])
 def test_the_time_of_the_run_is_exact(time: float) -> None:
-    data = timing(3, {"kind": "exponential", "mean": time / 7}, {"kind": "fedasync"}, {"time": time})
-    data["strategy"]["concurrency"] = 3
+    strategy = {"kind": "fedasync", "concurrency": 3}
+    stop = {"time": time, "updates": 10_000}
+    data = timing(3, {"kind": "exponential", "mean": time / 7}, strategy, stop)
     ended, journal = simulated(data)
     assert ended.ending.reason == "time"
     assert ended.virtual_time_s == time
@@ -319,7 +320,7 @@ def test_the_watch_can_end_the_run() -> None:
 
 
 def test_a_run_in_which_all_tasks_drop_is_stalled() -> None:
-    data = sync(3, 1.0)
+    data = sync(3, 1.0, {"updates": 1, "time": 5000.0})
     data["fleet"]["failure"] = {"dropout": 1.0}
     ended, journal = simulated(data)
     assert ended.ending.reason == "stalled"
@@ -362,6 +363,17 @@ def test_a_cohort_that_never_meets_is_a_stall() -> None:
     assert ended.ending.reason == "stalled"
     assert "never enough of them to be asked" in ended.ending.detail
     assert journal.tasks == []
+
+
+@pytest.mark.parametrize("slow_s", [3.0, 7.0])
+def test_rounds_that_never_find_their_quorum_are_a_stall(slow_s: float) -> None:
+    """Nobody, or one of two, answers before the deadline of 2 s, round after round."""
+    data = sync(2, 1.0, {"updates": 1}, deadline=2.0, quorum=2)
+    data["fleet"] = two_speeds(1.0 if slow_s == 3.0 else slow_s, slow_s)
+    ended, journal = simulated(data)
+    assert ended.ending.reason == "stalled"
+    assert "discarded" in ended.ending.detail
+    assert set(outcomes(journal)) <= {Outcome.DISCARDED, Outcome.UNFINISHED}
 
 
 def test_a_strategy_that_waits_for_nothing_is_a_stall() -> None:

@@ -63,6 +63,19 @@ def test_an_arrival_between_failures_is_a_sign_of_life() -> None:
     assert reason(watch) is None
 
 
+def test_discards_without_a_server_update_are_a_stall_where_no_time_ends_the_run() -> None:
+    ends, goes_on = stopping(updates=9), stopping(updates=9, time=1e9)
+    for watch in (ends, goes_on):
+        for _ in range(999):
+            watch.arrived()  # arrivals that are all discarded are no sign of life
+            watch.discarded()
+        assert reason(watch) is None
+        watch.discarded()
+    assert (reason(ends), reason(goes_on)) == ("stalled", None)
+    ends.updated()
+    assert reason(ends) is None
+
+
 def test_clients_that_come_in_vain_are_a_stall() -> None:
     watch = stopping(clients=2, updates=9)
     for _ in range(1199):
@@ -75,8 +88,11 @@ def test_clients_that_come_in_vain_are_a_stall() -> None:
 
 
 def test_nothing_to_come() -> None:
-    assert stopping(updates=1).nothing_to_come(idle=0).reason == "no clients"
-    stalled = stopping(updates=1).nothing_to_come(idle=4)
+    assert stopping(updates=1).nothing_to_come(idle=0, for_clients=True).reason == "no clients"
+    too_few = stopping(updates=1).nothing_to_come(idle=4, for_clients=True)
+    assert too_few.reason == "no clients"
+    assert "more than the 4 idle clients" in too_few.detail
+    stalled = stopping(updates=1).nothing_to_come(idle=4, for_clients=False)
     assert stalled.reason == "stalled"
     assert "4 idle clients" in stalled.detail
 

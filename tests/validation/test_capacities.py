@@ -132,6 +132,14 @@ def test_a_capacity_that_changes_costs_nothing_while_nobody_is_there(link_class:
     assert steps < 50 + 3 * 2000 * (flows + 1) * 8 / 3
 
 
+@EVERY_LINK
+def test_a_capacity_that_changes_costs_nothing_after_a_withdrawal(link_class: Any) -> None:
+    capacity = changing((0.0, 4e6), (0.0005, 2e6), period_s=0.001)
+    drive = Drive(single(link_class, capacity), [Flow(WIDE, MEGA, withdraw_s=1.0)])
+    assert drive.run().moved_bytes == [pytest.approx(375_000, abs=1)]
+    assert drive.env.now <= 1.0011
+
+
 def test_background_traffic_of_a_whole_scenario() -> None:
     """A quarter and then half of 8 Mbit/s are taken, in turns of 10 s: 6 and 4 Mbit/s are left.
 

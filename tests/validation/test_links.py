@@ -1,19 +1,33 @@
 """Links against closed forms: on the links themselves, and through whole scenarios."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from simpy import Environment
 
+from flsim.records import Outcome
+from flsim.scenario import scenario_from
 from flsim.sim.network.fair import FairLink
 from flsim.sim.network.fifo import FifoLink
 from flsim.sim.network.link import Link
 from flsim.sim.network.private import PrivateLink
 from flsim.sim.network.transfer import Transfer
 from tests.flows import Drive, Flow, carry, rate_of, single
-from tests.memory import simulated
+from tests.memory import simulated, world_of
 from tests.rounds import MEGA, WIDE, cohort, exactly
 
 EVERY_LINK = pytest.mark.parametrize("link_class", [FairLink, FifoLink, PrivateLink])
+
+
+def with_different(data: dict[str, Any], column: str) -> dict[str, Any]:
+    """Return the scenario with a seed under which each of its clients has another link."""
+    for seed in range(1000):
+        seeded = {**data, "seed": seed}
+        links = getattr(world_of(scenario_from(seeded)).devices, column)
+        if len(set(links)) == len(links):
+            return seeded
+    raise AssertionError("no seed fits")
 
 
 @EVERY_LINK
@@ -111,11 +125,7 @@ def test_three_classes_of_limits_in_a_whole_scenario() -> None:
     """
     links = {"kind": "empirical", "values": [1e6, 3e6, 100e6]}
     network = {"downlink": WIDE, "uplink": links, "server": {"downlink": 8e6}, "sharing": "fair"}
-    for seed in range(1000):  # until every client has another link
-        data = {**cohort(3, **network), "seed": seed}
-        ended, journal = simulated(data)
-        if len(set(ended.devices.uplink_bps)) == 3:
-            break
+    ended, journal = simulated(with_different(cohort(3, **network), "uplink_bps"))
     took = {
         ended.devices.uplink_bps[row.client]: row.ended_s - (row.train_end_s or 0.0)
         for row in journal.tasks
@@ -182,6 +192,25 @@ def test_a_withdrawn_flow_frees_its_rate_and_has_moved_its_bytes() -> None:
     carried = carry(FairLink, flows, 4e6)
     assert carried.ends_s == [exactly(5.5), None]
     assert carried.moved_bytes == [2 * MEGA, 750_000]
+
+
+@pytest.mark.parametrize("sharing", ["fair", "none"])
+def test_a_task_that_is_called_off_has_moved_its_bytes(sharing: str) -> None:
+    """At 24 s one task is done; one uploads at 1 Mbit/s since 20 s; one downloads at 0.25 Mbit/s."""
+    links = {"kind": "empirical", "values": [0.25e6, 1.6e6, 16e6]}
+    server = {"downlink": WIDE, "uplink": WIDE}
+    data = cohort(3, downlink=links, uplink=1e6, server=server, sharing=sharing)
+    data["strategy"] |= {"deadline": 24.0}
+    ended, journal = simulated(with_different(data, "downlink_bps"))
+    downlink = ended.devices.downlink_bps
+    rows = {downlink[row.client]: row for row in journal.tasks}
+    assert {rate: (row.outcome, row.bytes_down, row.bytes_up) for rate, row in rows.items()} == {
+        16e6: (Outcome.AGGREGATED, 2 * MEGA, MEGA),
+        1.6e6: (Outcome.DISCARDED, 2 * MEGA, MEGA // 2),
+        0.25e6: (Outcome.DISCARDED, 3 * MEGA // 4, 0),
+    }
+    assert rows[16e6].ended_s == exactly(19.0)
+    assert rows[0.25e6].ended_s == 24.0
 
 
 @EVERY_LINK

@@ -11,7 +11,7 @@ from simpy import Environment
 from flsim.errors import ScenarioError
 from flsim.records import Task
 from flsim.scenario import scenario_from
-from flsim.sim.devices import draw_devices
+from flsim.sim.devices import _correlated, draw_devices
 from flsim.sim.network import Direction, Network, build_network
 from tests.memory import simulated
 from tests.rounds import MEGA, WIDE, cohort, exactly
@@ -331,3 +331,11 @@ def test_there_must_be_a_speed_to_correlate_with() -> None:
     data = cohort(5, correlation={"speed": 0.5})
     with pytest.raises(ScenarioError, match=r"network\.correlation\.speed: no device here has a compute"):
         draw_devices(scenario_from(data))
+
+
+def test_draws_far_out_in_the_tails_stay_inside() -> None:
+    """Scores of 8 and 8 with a correlation of 0.7 add up to 11, whose rank is 1 in floating point."""
+    ends = np.array([2.0**-53, 1 - 2.0**-53])
+    for correlation in (0.7, -0.7, 1.0, -1.0):
+        ranks = _correlated(ends, ends, correlation)
+        assert ((ranks >= 2.0**-53) & (ranks <= 1 - 2.0**-53)).all()

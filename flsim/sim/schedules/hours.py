@@ -26,8 +26,8 @@ class HourlyRate:
 
         `local_s`: seconds since a local midnight. Exact up to rounding, and O(1) however far it is.
 
-        >>> HourlyRate([1.0] + [0.0] * 23, mean_wait_s=24.0).reach(1800.0, 1800.0 + 7 * 3600.0)
-        608400.0
+        >>> HourlyRate([1.0] + [0.0] * 23, mean_wait_s=24.0).reach(1800.0, 7 * 3600.0 + 60.0)
+        606660.0
         """
         day, within_s = divmod(local_s, DAY_S)
         hour = min(int(within_s / HOUR_S), 23)
