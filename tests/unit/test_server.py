@@ -370,7 +370,7 @@ def test_rounds_that_never_find_their_quorum_are_a_stall(slow_s: float) -> None:
     """Nobody, or one of two, answers before the deadline of 2 s, round after round."""
     data = sync(2, 1.0, {"updates": 1}, deadline=2.0, quorum=2)
     data["fleet"] = two_speeds(1.0 if slow_s == 3.0 else slow_s, slow_s)
-    ended, journal = simulated(data)
+    ended, journal = simulated(data, watch=lambda moment: moment.now_s < 1e5)
     assert ended.ending.reason == "stalled"
     assert "discarded" in ended.ending.detail
     assert set(outcomes(journal)) <= {Outcome.DISCARDED, Outcome.UNFINISHED}
