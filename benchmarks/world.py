@@ -1,7 +1,7 @@
 """How fast the world turns, against a bare SimPy loop with as many events in the same run.
 
-    python benchmarks/world.py            # the table of docs/world.md
-    python benchmarks/world.py --quick    # a tenth of the size
+    python -m benchmarks.world            # the table of docs/world.md
+    python -m benchmarks.world --quick    # a tenth of the size
 
 Times are processor seconds of this process, so that a busy machine matters less; the figures to trust
 are the ratios. Rows are measured in turn with their peers.
