@@ -46,8 +46,8 @@ class Description:
 def describe(scenario: Scenario) -> Description:
     """Draw the fleet's devices and let its availability run through a day, without any task.
 
-    Describes at most the first 20,000 clients: draws are keyed by client, so these are the same as in
-    the whole fleet. Raises ScenarioError.
+    Devices and tasks are those of at most the first 20,000 clients, which stand for the others; who is
+    there is counted over the whole fleet. Raises ScenarioError.
     """
     clients = min(scenario.fleet.clients, _CLIENTS)
     costs, _ = prepare_workload(scenario, timing_only=True)

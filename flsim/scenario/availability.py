@@ -45,7 +45,7 @@ class OnOff(Section):
         return self
 
 
-class Sessions(Availability):
+class Sessions(OnOff, Availability):
     """Clients come and go: alternating times there (`on`) and away (`off`), drawn anew each time.
 
     The run starts with every client at a random moment of its own: there with probability
@@ -53,14 +53,6 @@ class Sessions(Availability):
     """
 
     kind: Literal["sessions"] = "sessions"
-    on: VaryingPositiveSeconds
-    off: VaryingPositiveSeconds
-
-    @model_validator(mode="after")
-    def _means_exist(self) -> Self:
-        _check_mean("on", self.on)
-        _check_mean("off", self.off)
-        return self
 
 
 class Conditions(Availability):

@@ -320,6 +320,8 @@ class Server:
     def _aggregate(self, decision: Aggregate) -> None:
         if not decision.tasks or len(decision.tasks) != len(decision.weights):
             raise RunError(f"{self._strategy_name()} must give each aggregated task one weight")
+        if not all(map(math.isfinite, decision.weights)):
+            raise RunError(f"{self._strategy_name()} gives weights that are not finite numbers")
         flights = [self._take_from_inbox(task) for task in decision.tasks]
         self._forget_arrivals()
         result = self._around.learner.aggregate(decision.tasks, decision.weights, decision.anchor)

@@ -1,5 +1,6 @@
 """The server process: contracts, the order of what happens at one instant, endings and stalls."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -110,14 +111,22 @@ def test_a_task_that_nobody_knows_is_not_discarded() -> None:
         simulated(scripted(lambda view: Discard((Task(7, 0, 0, 0, 0.0, 1),))))
 
 
-@pytest.mark.parametrize("weights", [(), (0.5, 0.5)])
-def test_every_aggregated_task_has_one_weight(weights: tuple[float, ...]) -> None:
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ((), "must give each aggregated task one weight"),
+        ((0.5, 0.5), "must give each aggregated task one weight"),
+        ((math.nan,), "gives weights that are not finite numbers"),
+        ((-math.inf,), "gives weights that are not finite numbers"),
+    ],
+)
+def test_every_aggregated_task_has_one_finite_weight(weights: tuple[float, ...], message: str) -> None:
     def decide(view: View) -> Decision:
         if not view.inbox:
             return Dispatch((0,)) if view.in_flight == 0 else Wait()
         return Aggregate((view.inbox[0].task,), weights)
 
-    with pytest.raises(RunError, match="scripted: must give each aggregated task one weight"):
+    with pytest.raises(RunError, match=f"scripted: {message}"):
         simulated(scripted(decide))
 
 
