@@ -1,6 +1,7 @@
 """YAML text to plain data, with the line of every key, for a file that nobody vouches for.
 
-The data model is YAML 1.2's core schema (so `on` is a word and `1e-3` is a number). Tags, anchors,
+The data model is YAML 1.2's core schema (so `on` is a word and `1e-3` is a number), but that hexadecimal
+and octal numbers stay text. Tags, anchors,
 aliases, merge keys, duplicate keys and more than one document are refused, and so is a file that is
 too large or too deep. Nothing is ever constructed but None, bool, int, float, str, list and dict.
 """
