@@ -12,11 +12,11 @@ from flsim.learn.client_data import ClientData
 from flsim.learn.costs import torch_costs
 from flsim.learn.datasets import Samples, load
 from flsim.learn.evaluation import CentralTest
-from flsim.learn.executor import Executor
+from flsim.learn.executors import Executor, Recipe
+from flsim.learn.executors.serial import SerialExecutor
 from flsim.learn.learner import TorchLearner
 from flsim.learn.models import build, initialised
 from flsim.learn.partitions import partition
-from flsim.learn.serial import SerialExecutor
 from flsim.learn.weights import Layout
 from flsim.records import TaskCosts
 from flsim.scenario import Scenario, scenario_from
@@ -32,6 +32,7 @@ class Tiny:
     data: ClientData
     module: nn.Module
     layout: Layout
+    recipe: Recipe
     initial: Tensor
     learner: TorchLearner
     costs: TaskCosts
@@ -66,19 +67,20 @@ def tiny(data: dict[str, Any], executor: Callable[[Executor], Executor] = lambda
         workload.data.partition, samples.train_y.numpy(), scenario.fleet.clients, scenario.seed
     )
     client_data = ClientData(samples.train_x, samples.train_y, parts)
-    module = initialised(build(workload.model, samples.input_shape, samples.classes), scenario.seed)
-    layout = Layout(module)
-    initial = layout.flatten(module)
-    serial = SerialExecutor(
-        build(workload.model, samples.input_shape, samples.classes),
-        layout,
+    recipe = Recipe(
+        workload.model,
+        samples.input_shape,
+        samples.classes,
         workload.training,
         scenario.seed,
+        client_data,
     )
+    module, layout = initialised(recipe.module(), scenario.seed), recipe.layout
+    initial = layout.flatten(module)
     test = CentralTest(module, layout, samples.test_x, samples.test_y)
-    learner = TorchLearner(scenario, initial.clone(), layout, client_data, executor(serial), test)
+    learner = TorchLearner(scenario, initial.clone(), layout, executor(SerialExecutor(recipe)), test)
     costs = torch_costs(workload, layout, samples.input_shape, samples.classes, client_data.sizes)
-    return Tiny(scenario, samples, client_data, module, layout, initial, learner, costs)
+    return Tiny(scenario, samples, client_data, module, layout, recipe, initial, learner, costs)
 
 
 def scenario_data(clients: int, strategy: dict[str, Any], **sections: Any) -> dict[str, Any]:

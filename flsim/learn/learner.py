@@ -7,9 +7,8 @@ import torch
 from torch import Tensor
 
 from flsim.learn.aggregation import combine
-from flsim.learn.client_data import ClientData
 from flsim.learn.evaluation import CentralTest
-from flsim.learn.executor import Executor, Job, Trained
+from flsim.learn.executors import Executor, Job, Trained
 from flsim.learn.server_optimizers import Memory, move
 from flsim.learn.weights import Layout
 from flsim.records import Anchor, Evaluation, Task, UpdateResult
@@ -28,14 +27,12 @@ class TorchLearner:
         scenario: Scenario,
         initial: Tensor,
         layout: Layout,
-        data: ClientData,
         executor: Executor,
         test: CentralTest,
     ) -> None:
         """`initial`: the weights of version 0, [parameters]."""
         self._scenario = scenario
         self._layout = layout
-        self._data = data
         self._executor = executor
         self._test = test
         self._current = 0
@@ -79,7 +76,7 @@ class TorchLearner:
         return self._layout.sha256(self.weights)
 
     def _train(self, tasks: Sequence[Task]) -> list[Trained]:
-        jobs = [Job(task, self._versions[task.base_version], *self._data.of(task.client)) for task in tasks]
+        jobs = [Job(task, self._versions[task.base_version]) for task in tasks]
         return self._executor.train(jobs)
 
     def _anchored(self, task: Task, trained: Trained, anchor: Anchor) -> Tensor:

@@ -8,11 +8,11 @@ from flsim.learn.client_data import ClientData
 from flsim.learn.costs import torch_costs
 from flsim.learn.datasets import load
 from flsim.learn.evaluation import CentralTest
+from flsim.learn.executors import Recipe
+from flsim.learn.executors.serial import SerialExecutor
 from flsim.learn.learner import TorchLearner
-from flsim.learn.models import build, initialised
+from flsim.learn.models import initialised
 from flsim.learn.partitions import partition
-from flsim.learn.serial import SerialExecutor
-from flsim.learn.weights import Layout
 from flsim.records import TaskCosts
 from flsim.scenario import Scenario
 from flsim.scenario.workload import TorchWorkload
@@ -39,17 +39,13 @@ def prepare(scenario: Scenario, workload: TorchWorkload) -> Prepared:
     )
     data = ClientData(samples.train_x, samples.train_y, parts)
     shape = tuple(samples.train_x.shape[1:])
-    module = initialised(build(workload.model, shape, samples.classes), scenario.seed)
-    layout = Layout(module)
-    initial = layout.flatten(module)
+    recipe = Recipe(workload.model, shape, samples.classes, workload.training, scenario.seed, data)
+    module = initialised(recipe.module(), scenario.seed)
     learner = TorchLearner(
         scenario,
-        initial,
-        layout,
-        data,
-        executor=SerialExecutor(
-            build(workload.model, shape, samples.classes), layout, workload.training, scenario.seed
-        ),
-        test=CentralTest(module, layout, samples.test_x, samples.test_y),
+        recipe.layout.flatten(module),
+        recipe.layout,
+        executor=SerialExecutor(recipe),
+        test=CentralTest(module, recipe.layout, samples.test_x, samples.test_y),
     )
-    return Prepared(torch_costs(workload, layout, shape, samples.classes, data.sizes), learner)
+    return Prepared(torch_costs(workload, recipe.layout, shape, samples.classes, data.sizes), learner)

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from flsim.learn.aggregation import combine
-from flsim.learn.executor import Executor, Job, Trained
+from flsim.learn.executors import Executor, Job, Trained
+from flsim.learn.executors.serial import SerialExecutor
 from flsim.learn.server_optimizers import move
 from flsim.records import Anchor, Task
 from flsim.scenario.server import Aggregation, ServerOptimizer
@@ -31,6 +32,9 @@ class Noting:
         return [
             self._told(job, trained) for job, trained in zip(jobs, self._inner.train(jobs), strict=True)
         ]
+
+    def close(self) -> None:
+        self._inner.close()
 
     def _told(self, job: Job, trained: Trained) -> Trained:
         value = self._spoiled.get(job.task.client)
@@ -83,9 +87,8 @@ def test_each_task_trains_from_its_own_version_on_its_own_samples() -> None:
     of.learner.aggregate([old, fresh], [0.5, 0.5], Anchor.BASE)
     for job, base in zip(executor.calls[1], (start, now), strict=True):
         assert torch.equal(job.base, base)
-        x, y = of.data.of(job.task.client)
-        assert torch.equal(job.x, x)
-        assert torch.equal(job.y, y)
+        trained = SerialExecutor(of.recipe).train([job])[0]
+        torch.testing.assert_close(base + trained.update, of.local_step(base, job.task.client, lr=0.5))
     assert not torch.equal(start, now)
 
 

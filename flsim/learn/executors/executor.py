@@ -2,24 +2,27 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from functools import cached_property
+from typing import Literal, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from flsim.draws import Stream
+from flsim.learn.client_data import ClientData
+from flsim.learn.models import build
+from flsim.learn.weights import Layout
 from flsim.records import Task
+from flsim.scenario.model import Model
 from flsim.scenario.training import Training
 
 
 @dataclass(frozen=True)
 class Job:
-    """A task with what its training needs. `base`: [parameters]; `x`: [samples, ...]; `y`: [samples]."""
+    """A task with the weights that its training starts from. `base`: [parameters]."""
 
     task: Task
     base: Tensor
-    x: Tensor
-    y: Tensor
 
 
 @dataclass(frozen=True)
@@ -33,11 +36,36 @@ class Trained:
     loss: float | None
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """What training needs besides its jobs: the same for all tasks of a run, and picklable."""
+
+    model: Model
+    input_shape: tuple[int, ...]
+    classes: int
+    training: Training
+    seed: int
+    data: ClientData
+    precision: Literal["float32", "bfloat16"] = "float32"
+
+    def module(self) -> nn.Module:
+        """Return a new module with arbitrary weights."""
+        return build(self.model, self.input_shape, self.classes)
+
+    @cached_property
+    def layout(self) -> Layout:
+        """How the module's parameters lie in a flat vector."""
+        return Layout(self.module())
+
+
 class Executor(Protocol):
     """Trains jobs. Every executor gives the same updates to float32 round-off."""
 
     def train(self, jobs: Sequence[Job]) -> list[Trained]:
         """Return what each job's training gives, in the order of the jobs."""
+
+    def close(self) -> None:
+        """Give back what the executor holds: workers, shared memory. Closing again does nothing."""
 
 
 class BatchOrder:

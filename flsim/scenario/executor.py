@@ -1,0 +1,58 @@
+"""`executor`: how the training of many clients is carried out. All kinds give the same updates."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from flsim.component import Component, Kinds
+
+Count = Annotated[int, Field(ge=1)]
+
+
+class Executor(Component):
+    """How tasks are trained. The timeline is the same on every kind, the weights to round-off.
+
+    With `precision: bfloat16`, products are computed in bfloat16; weights and updates stay float32.
+    """
+
+    precision: Literal["float32", "bfloat16"] = "float32"
+
+
+class Serial(Executor):
+    """One task after the other: the reference."""
+
+    kind: Literal["serial"] = "serial"
+
+
+class Vmap(Executor):
+    """Clients stacked along a leading dimension, `chunk` at a time, chunks on `threads` cores."""
+
+    kind: Literal["vmap"] = "vmap"
+    chunk: Count | None = None
+    threads: Count | None = None
+
+
+class Compile(Executor):
+    """As `vmap`, compiled by torch. The first tasks wait for the compiler."""
+
+    kind: Literal["compile"] = "compile"
+    chunk: Count | None = None
+    threads: Count | None = None
+
+
+class Processes(Executor):
+    """Worker processes, one thread each, by default one for every core."""
+
+    kind: Literal["processes"] = "processes"
+    workers: Count | None = None
+
+
+class Ray(Executor):
+    """Workers on a Ray cluster: the one at `address`, or one that is started here."""
+
+    kind: Literal["ray"] = "ray"
+    address: str | None = None
+    workers: Count | None = None
+
+
+AnyExecutor = Annotated[Executor, Kinds(Executor, Serial, Vmap, Compile, Processes, Ray)]
