@@ -54,8 +54,8 @@ def keep_busy(
 ) -> Any:
     for ordinal, (down_bytes, up_bytes) in enumerate(sizes):
         task = Task(0, client, ordinal, 0, env.now, 1)
-        yield network.start(Direction.DOWN, task, down_bytes).done
-        yield network.start(Direction.UP, task, up_bytes).done
+        yield network.start(Direction.DOWN, task, down_bytes)
+        yield network.start(Direction.UP, task, up_bytes)
         ended[0] += 1
 
 

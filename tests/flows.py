@@ -87,7 +87,7 @@ class Drive:
         flow = self.flows[index]
         transfer = self.links[flow.way].start(flow.size_bytes, flow.limit_bps, flow.latency_s)
         self.live[index] = transfer
-        transfer.done.callbacks.append(lambda _: self._done(index))
+        transfer.callbacks.append(lambda _: self._done(index))
 
     def _done(self, index: int) -> None:
         if self.live.pop(index, None) is not None:

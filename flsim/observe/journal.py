@@ -1,7 +1,8 @@
 """The journal: every row of a run, written to parquet as the run goes.
 
-Taking a row costs a list append. Every 65,536 rows the buffer becomes columns, a row group of the
-file, and a step of the running hash and totals, so a summary needs no second look at the files.
+Taking a row costs a list append. Every 4,096 rows become columns while they are still in the cache.
+Every 65,536 rows, these become a row group of the file, and a step of the running hash and totals, so a
+summary needs no second look at the files.
 """
 
 import math
@@ -22,6 +23,7 @@ from flsim.observe.schemas import TASKS_SCHEMA, VERSIONS_SCHEMA
 from flsim.records import Outcome, TaskRecord, VersionRecord
 
 ROW_GROUP_ROWS = 65_536
+_PACK_ROWS = 4_096
 
 _OUTCOMES = pa.array([outcome.value for outcome in Outcome], pa.string())
 _OUTCOME_CODES = {outcome: code for code, outcome in enumerate(Outcome)}
@@ -63,7 +65,9 @@ class _TableWriter:
     """One parquet file that is written a row group at a time."""
 
     def __init__(self, path: Path, schema: pa.Schema, fold: Callable[[pa.RecordBatch], Callable[[], None]]):
-        self.rows: list[NamedTuple] = []
+        self._rows: list[NamedTuple] = []
+        self._packs: list[pa.RecordBatch] = []  # rows that are columns already
+        self._packed = 0  # rows in the packs
         self._path = path
         self._schema = schema
         self._fold = fold
@@ -74,22 +78,33 @@ class _TableWriter:
         except OSError as error:
             raise RunError(f"cannot write {path}: {error}") from error
 
+    def take(self, row: NamedTuple, row_group_rows: int) -> None:
+        """Take a row, and write a row group when there are so many."""
+        self._rows.append(row)
+        rows = len(self._rows)
+        if rows >= _PACK_ROWS or self._packed + rows >= row_group_rows:
+            self._pack()
+            if self._packed >= row_group_rows:
+                self.flush()
+
     def flush(self) -> None:
         """Write the rows taken so far as a row group.
 
         An interruption leaves the rows in the buffer or in the file, and never in both: what is
         folded is made ready first, and taken over when the write is over, however it went.
         """
-        if not self.rows:
+        self._pack()
+        if not self._packs:
             return
-        batch = self._batch()
+        [batch] = pa.Table.from_batches(self._packs).combine_chunks().to_batches()
         take_over = self._fold(batch)
         try:
             self._file.write_batch(batch)
         except OSError as error:
             raise RunError(f"cannot write {self._path}: {error}") from error
         finally:
-            self.rows.clear()
+            self._packs.clear()
+            self._packed = 0
             take_over()
 
     def close(self) -> None:
@@ -99,10 +114,18 @@ class _TableWriter:
         except OSError as error:
             raise RunError(f"cannot write {self._path}: {error}") from error
 
-    def _batch(self) -> pa.RecordBatch:
-        columns = zip(*self.rows, strict=True)
+    def _pack(self) -> None:
+        """Make columns of the rows."""
+        if not self._rows:
+            return
+        columns = zip(*self._rows, strict=True)
         arrays = [_array(column, kind) for column, kind in zip(columns, self._schema.types, strict=True)]
-        return pa.RecordBatch.from_arrays(arrays, schema=self._schema)
+        pack = pa.RecordBatch.from_arrays(arrays, schema=self._schema)
+        try:
+            self._packs.append(pack)
+        finally:
+            self._packed += len(self._rows)
+            self._rows.clear()
 
 
 def _words(schema: pa.Schema) -> list[str]:
@@ -183,9 +206,7 @@ class ParquetJournal:
     def _take(self, writer: _TableWriter, record: NamedTuple) -> None:
         if self._closed:
             raise RunError(f"the journal is closed; it cannot take {record}")
-        writer.rows.append(record)
-        if len(writer.rows) >= self._row_group_rows:
-            writer.flush()
+        writer.take(record, self._row_group_rows)
 
     def _flush(self) -> None:
         if not self._closed:

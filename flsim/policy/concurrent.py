@@ -39,4 +39,4 @@ class ConcurrentStrategy(Strategy):
         free = self.concurrency - view.in_flight
         if free > 0 and view.idle > 0:
             return Dispatch(view.select(free))
-        return Wait(until_s, for_clients=free > 0)
+        return Wait(until_s, free > 0)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from simpy import Environment, Event
-from simpy.events import EventPriority
+from simpy.events import PENDING, EventPriority
 
 HAPPEN = EventPriority(1)  # SimPy's normal priority
 SHARE = EventPriority(2)
@@ -23,7 +23,7 @@ class Signal(Event):
 
     def fire(self, delay: float = 0.0, priority: EventPriority = DECIDE) -> None:
         """Schedule the event. Only the first call counts."""
-        if not self.triggered:
+        if self._value is PENDING:
             self._ok = True
             self._value = None
             self.env.schedule(self, priority, delay)

@@ -12,9 +12,12 @@ class EnergyMeter:
         self._device_class = devices.device_class.data
         own: list[PowerModel | None] = [device_class.power for device_class in fleet.classes]
         self._powers = [power or fleet.power for power in own] if own else [fleet.power]
+        self._metered = any(self._powers)
 
     def joules(self, flight: Flight) -> float | None:
         """Return what the flight has drawn so far; None where the device has no power model."""
+        if not self._metered:
+            return None
         power = self._powers[self._device_class[flight.task.client]]
         if power is None:
             return None

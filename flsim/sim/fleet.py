@@ -17,7 +17,7 @@ class FleetState:
         self.idle = IdleSet(clients)
         self._there = bytearray(there.tobytes())
         self._busy = bytearray(clients)
-        self._tasks = array("q", [0]) * clients
+        self._tasks = array("i", [0]) * clients
         for client in range(clients):
             if self._there[client]:
                 self.idle.add(client)

@@ -2,10 +2,9 @@
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from enum import Enum
 from typing import Protocol
 
-from simpy import Environment, Event, Interrupt, Process
+from simpy import Environment, Event, Interrupt, Process, Timeout
 
 from flsim.records import Outcome, Task, TaskRecord
 from flsim.sim.clock import HAPPEN, Signal
@@ -39,128 +38,86 @@ class Course:
     attempts: Attempts | None
 
 
-class _Break(Enum):
-    """Why a flight is interrupted without being over."""
+class Flight(Process):
+    """A task until it ends: all that is known of it, and the process that moves it on.
 
-    CLIENT_AWAY = "client away"
-    SERVER_DOWN = "server down"
-
-
-class Flight:
-    """What is known of a task until it ends. Its own process moves it on.
-
-    `halt` ends it; `pause` and `resume` are for clients that leave and return; `cut_off` breaks a
-    transfer off that starts again when the server is back.
+    It downloads, computes and uploads; whatever breaks in leaves each of these as far as it has come.
+    `halt` ends the flight; `pause` and `resume` are for clients that leave and return; `cut_off` breaks
+    a transfer off that starts again when the server is back.
     """
 
-    __slots__ = (
-        "_computing_since_s",
-        "_course",
-        "_halted",
-        "_process",
-        "_resumption",
-        "_transfer",
-        "bytes_down",
-        "bytes_up",
-        "compute_s",
-        "computed_s",
-        "download_end_s",
-        "ended_s",
-        "received_s",
-        "task",
-        "train_end_s",
-        "transmitted_s",
-    )
+    download_end_s: float | None = None
+    train_end_s: float | None = None
+    ended_s: float | None = None
+    bytes_down: int = 0
+    bytes_up: int = 0
+    received_s: float = 0.0  # seconds in which the device received, computed and transmitted
+    computed_s: float = 0.0
+    transmitted_s: float = 0.0
+    _direction: Direction = Direction.DOWN
+    _transfer: Transfer | None = None
+    _failed: int = 0  # attempts at the present transfer
+    _computing_since_s: float | None = None
+    _resumption: Signal | None = None  # while paused: what ends the pause
 
     def __init__(self, task: Task, compute_s: float, course: Course) -> None:
         self.task = task
         self.compute_s = compute_s
-        self.download_end_s: float | None = None
-        self.train_end_s: float | None = None
-        self.ended_s: float | None = None
-        self.bytes_down = 0
-        self.bytes_up = 0
-        self.received_s = 0.0  # seconds in which the device received, computed and transmitted
-        self.computed_s = 0.0
-        self.transmitted_s = 0.0
         self._course = course
-        self._transfer: Transfer | None = None
-        self._resumption: Signal | None = None  # while paused: what ends the pause
-        self._computing_since_s: float | None = None
-        self._halted = False
-        self._process: Process | None = course.env.process(self._fly())
+        super().__init__(course.env, self._fly())
 
     def _fly(self) -> Generator[Event, None, None]:
-        course = self._course
-        try:
-            if self._halted or not (yield from self._carry(Direction.DOWN, course.download_bytes)):
-                return
-            self.download_end_s = course.env.now
-            yield from self._compute()
-            self.train_end_s = course.env.now
-            if not (yield from self._carry(Direction.UP, course.upload_bytes)):
-                return
-        except Interrupt:
-            return  # halted: whoever halted it has done the accounts
-        self._process = None
-        self.ended_s = course.env.now
-        course.server.arrived(self)
-
-    def _carry(self, direction: Direction, size_bytes: int) -> Generator[Event, None, bool]:
-        """Move bytes, as often as it takes; return whether they came through."""
-        course, failed = self._course, 0
-        while True:
+        env, server = self.env, self._course.server
+        while self.ended_s is None:
             try:
-                while course.server.back is not None:
-                    yield course.server.back
-                self._transfer = course.network.start(direction, self.task, size_bytes)
-                yield self._transfer.done
-                self._settle(size_bytes)
-                if course.attempts is None or not course.attempts.fails(self.task, direction, failed):
-                    return True
-                failed += 1
-                if failed > course.attempts.retries:
-                    course.server.lost(self)
-                    return False
-                yield course.env.timeout(course.attempts.timeout_s(failed))
-            except Interrupt as interrupt:
-                yield from self._wait_out(interrupt)
-
-    def _compute(self) -> Generator[Event, None, None]:
-        env = self._course.env
-        while True:
-            self._computing_since_s = env.now
-            try:
-                yield env.timeout(self.compute_s - self.computed_s)
-            except Interrupt as interrupt:
-                yield from self._wait_out(interrupt)
-            else:
-                self._computing_since_s = None
-                self.computed_s = self.compute_s
-                return
-
-    def _wait_out(self, interrupt: Interrupt) -> Generator[Event, None, None]:
-        """Wait for the client to return; pass on an interrupt that ends the flight."""
-        while isinstance(interrupt.cause, _Break):
-            try:
-                while (resumption := self._resumption) is not None:
+                if (resumption := self._resumption) is not None:
                     yield resumption
-                    if resumption is self._resumption:
+                    if resumption is self._resumption:  # else the client has left again
                         self._resumption = None
-            except Interrupt as another:
-                interrupt = another
-            else:
-                return
-        raise interrupt
+                elif self.download_end_s is not None and self.train_end_s is None:
+                    self._computing_since_s = env.now
+                    yield Timeout(env, self.compute_s - self.computed_s)
+                    self._computing_since_s = None
+                    self.computed_s = self.compute_s
+                    self.train_end_s = env.now
+                elif (back := server.back) is not None:
+                    yield back
+                else:
+                    yield self._start_transfer()
+                    if (pause_s := self._transfer_ended()) is not None:
+                        yield Timeout(env, pause_s)
+            except Interrupt:
+                continue  # halted, paused or cut off: accounts are kept, so look anew
 
-    def _settle(self, moved_bytes: int) -> None:
+    def _start_transfer(self) -> Transfer:
+        course, direction = self._course, self._direction
+        size_bytes = course.download_bytes if direction is Direction.DOWN else course.upload_bytes
+        self._transfer = transfer = course.network.start(direction, self.task, size_bytes)
+        return transfer
+
+    def _transfer_ended(self) -> float | None:
+        """Take in what has come, or lost its way; return the seconds until the next attempt, if any."""
+        course, direction = self._course, self._direction
+        assert self._transfer is not None  # noqa: S101
+        self._settle(self._transfer, self._transfer.size_bytes)
+        if course.attempts is not None and course.attempts.fails(self.task, direction, self._failed):
+            self._failed += 1
+            if self._failed <= course.attempts.retries:
+                return course.attempts.timeout_s(self._failed)
+            course.server.lost(self)
+        elif direction is Direction.DOWN:
+            self.download_end_s = self.env.now
+            self._direction, self._failed = Direction.UP, 0
+        else:
+            self.ended_s = self.env.now
+            course.server.arrived(self)
+        return None
+
+    def _settle(self, transfer: Transfer, moved_bytes: int) -> None:
         """Close the account of the present transfer."""
-        transfer = self._transfer
-        if transfer is None:
-            return
         self._transfer = None
-        seconds = self._course.env.now - transfer.started_s
-        if self.download_end_s is None:
+        seconds = self.env.now - transfer.started_s
+        if self._direction is Direction.DOWN:
             self.bytes_down += moved_bytes
             self.received_s += seconds
         else:
@@ -169,17 +126,18 @@ class Flight:
 
     def _break_off(self) -> None:
         """Stop what is under way, and count how far it has come."""
-        if self._transfer is not None:
-            self._settle(self._transfer.cancel())
+        if (transfer := self._transfer) is not None:
+            self._settle(transfer, transfer.cancel())
         elif self._computing_since_s is not None:
-            self.computed_s += self._course.env.now - self._computing_since_s
+            self.computed_s += self.env.now - self._computing_since_s
             self._computing_since_s = None
+        if self.is_alive and self is not self.env.active_process:
+            self.interrupt()
 
     def pause(self) -> None:
         """The client has left, and will go on when it is back."""
         self._break_off()
-        self._resumption = Signal(self._course.env)
-        self._interrupt(_Break.CLIENT_AWAY)
+        self._resumption = Signal(self.env)
 
     def resume(self) -> None:
         """The client is back."""
@@ -190,20 +148,11 @@ class Flight:
         """The server has gone down: a transfer breaks off, anything else goes on."""
         if self._transfer is not None:
             self._break_off()
-            self._interrupt(_Break.SERVER_DOWN)
 
     def halt(self) -> None:
-        """End the flight now: count the bytes that have passed, and stop the process."""
-        self._halted = True
+        """End the flight now, and count the bytes that have passed."""
         self._break_off()
-        self.ended_s = self._course.env.now
-        self._interrupt(None)
-
-    def _interrupt(self, cause: _Break | None) -> None:
-        """Interrupt the process, unless it has ended or is the one that asks."""
-        process = self._process
-        if process is not None and process.is_alive and process is not self._course.env.active_process:
-            process.interrupt(cause)
+        self.ended_s = self.env.now
 
     def record(
         self,

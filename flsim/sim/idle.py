@@ -8,11 +8,11 @@ _ABSENT = -1
 
 
 class IdleSet(Sequence[int]):
-    """Client ids in no meaningful, but reproducible order: 16 bytes a client, no objects."""
+    """Client ids in no meaningful, but reproducible order: 8 bytes a client, no objects."""
 
     def __init__(self, clients: int) -> None:
-        self._members = array("q")
-        self._position = array("q", [_ABSENT]) * clients
+        self._members = array("i")
+        self._position = array("i", [_ABSENT]) * clients
 
     def add(self, client: int) -> None:
         """Add a client that is not in the set."""
@@ -20,7 +20,9 @@ class IdleSet(Sequence[int]):
         self._members.append(client)
 
     def remove(self, client: int) -> None:
-        """Remove a client that is in the set. The last member takes its place."""
+        """Remove a client; the last member takes its place. Raises KeyError if it is not in the set."""
+        if client not in self:
+            raise KeyError(client)
         position = self._position[client]
         last = self._members.pop()
         if last != client:

@@ -10,7 +10,7 @@ from simpy import Environment, Event
 
 from flsim.draws import Stream
 from flsim.errors import RunError
-from flsim.policy.view import Aggregate, Arrival, Decision, Discard, Dispatch, Wait
+from flsim.policy.view import Aggregate, Arrival, Discard, Dispatch, Wait
 from flsim.records import Journal, Learner, Outcome, Task, TaskCosts
 from flsim.scenario import Scenario
 from flsim.scenario.failure import ServerOutage
@@ -37,6 +37,8 @@ class Moment(NamedTuple):
     tasks_ended: int
     in_flight: int
 
+
+_PAUSE = Wait()  # what the server does while it is down
 
 _WAKES_PER_LOOK = 64  # a look costs little, but a wake costs next to nothing
 
@@ -127,15 +129,21 @@ class Server:
         now, stopping = self._env.now, self._stopping
         ending = self._ending()
         while ending is None:
-            stopping.decides(now)
-            decision = Wait() if self.back is not None else self._strategy.decide(self._view)
+            time_is_up = stopping.decides(now)
+            decision = _PAUSE if self.back is not None else self._strategy.decide(self._view)
             if isinstance(decision, Aggregate):
                 self._aggregate(decision)
                 ending = self._ending()
-            elif (ending := stopping.time_is_up(now)) is None:
-                if isinstance(decision, Wait):
-                    return self._checked(decision)
-                self._carry_out(decision)
+            elif time_is_up is not None:
+                ending = time_is_up
+            elif isinstance(decision, Wait):
+                return decision if self._something_comes(decision) else self._in_vain(decision)
+            elif isinstance(decision, Dispatch):
+                self._dispatch(decision.clients)
+            elif isinstance(decision, Discard):
+                self._discard(decision.tasks)
+            else:
+                raise RunError(f"{self._strategy_name()} decided {decision!r}, which is no decision")
         return ending
 
     def _ending(self) -> Ending | None:
@@ -150,22 +158,15 @@ class Server:
                 return Ending("interrupted", "the run was interrupted")
         return self._stopping.ending(self.version, accuracy)
 
-    def _checked(self, decision: Wait) -> Wait | Ending:
-        """Return the wait, or the ending of a run in which nothing can ever end it."""
+    def _something_comes(self, decision: Wait) -> bool:
+        """Return whether there is something that can end this wait."""
         if self._flights or decision.until_s is not None or self.back is not None:
-            return decision
-        if decision.for_clients and self._around.presence.next_change() < math.inf:
-            return decision
-        return self._stopping.nothing_to_come(len(self._idle), decision.for_clients)
+            return True
+        return decision.for_clients and self._around.presence.next_change() < math.inf
 
-    def _carry_out(self, decision: Decision) -> None:
-        match decision:
-            case Dispatch(clients):
-                self._dispatch(clients)
-            case Discard(tasks):
-                self._discard(tasks)
-            case _:
-                raise RunError(f"{self._strategy_name()} decided {decision!r}, which is no decision")
+    def _in_vain(self, decision: Wait) -> Ending:
+        """Return the ending of a run in which nothing can end this wait."""
+        return self._stopping.nothing_to_come(len(self._idle), decision.for_clients)
 
     def _wait(self, decision: Wait) -> Signal:
         self._signal = Signal(self._env)
@@ -192,14 +193,16 @@ class Server:
     def _dispatch(self, clients: tuple[int, ...]) -> None:
         self.last_dispatch_s = self._env.now
         for client in clients:
-            if client not in self._idle:
-                raise RunError(f"{self._strategy_name()} asks client {client}, which is not idle")
             self._send_task(client)
         self._stopping.dispatched(len(self._flights))
 
     def _send_task(self, client: int) -> None:
         around = self._around
-        ordinal = around.fleet.occupy(client)
+        try:
+            ordinal = around.fleet.occupy(client)
+        except KeyError:
+            why = f"{self._strategy_name()} asks client {client}, which is not idle"
+            raise RunError(why) from None
         task = Task(
             self._dispatched, client, ordinal, self.version, self._env.now, around.costs.samples[client]
         )
@@ -232,13 +235,13 @@ class Server:
 
     def arrived(self, flight: Flight) -> None:
         """Take in an update whose upload has just ended."""
-        task = flight.task
+        task, now, inbox = flight.task, self._env.now, self._inbox
         del self._flights[task.client]
         self._landed[task.id] = flight
-        position = len(self._inbox)
-        while position and _follows(self._inbox[position - 1], self._env.now, task.id):
+        position = len(inbox)
+        while position and inbox[position - 1].arrived_s == now and inbox[position - 1].task.id > task.id:
             position -= 1
-        self._inbox.insert(position, Arrival(task, self._env.now))
+        inbox.insert(position, Arrival(task, now))
         self._around.fleet.release(task.client)
         self._stopping.arrived()
         self.wake()
@@ -377,8 +380,3 @@ class Server:
 
     def _strategy_name(self) -> str:
         return f"strategy {self._scenario.strategy.kind}:"
-
-
-def _follows(arrival: Arrival, now: float, task_id: int) -> bool:
-    """Whether an arrival of this same instant belongs behind the task with this id."""
-    return arrival.arrived_s == now and arrival.task.id > task_id

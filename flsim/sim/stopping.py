@@ -76,12 +76,6 @@ class Stopping:
             return Ending("stalled", why)
         return None
 
-    def time_is_up(self, now: float) -> Ending | None:
-        """Return the ending of a run whose virtual time is over."""
-        if self._stop.time is not None and now >= self._stop.time:
-            return Ending("time", f"{self._stop.time:g} s of virtual time have passed")
-        return None
-
     def nothing_to_come(self, idle: int, for_clients: bool) -> Ending:
         """Return the ending of a run that waits although nothing is under way."""
         if not idle:
@@ -91,8 +85,11 @@ class Stopping:
             return Ending("no clients", why)
         return Ending("stalled", f"the strategy waits with {idle} idle clients and nothing under way")
 
-    def decides(self, now: float) -> None:
-        """The server decides at `now`. Raises RunError when time no longer moves."""
+    def decides(self, now: float) -> Ending | None:
+        """The server decides at `now`. Return the ending of a run whose virtual time is over.
+
+        Then it may still make a server update, and nothing else. Raises RunError when time no longer moves.
+        """
         if now > self._instant_s:
             self._instant_s, self._decisions = now, 0
         self._decisions += 1
@@ -102,3 +99,6 @@ class Stopping:
                 "at this instant. Do the tasks take any time at all? Give the fleet a compute time, or "
                 "the network a latency"
             )
+        if self._stop.time is not None and now >= self._stop.time:
+            return Ending("time", f"{self._stop.time:g} s of virtual time have passed")
+        return None

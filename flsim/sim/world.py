@@ -7,6 +7,7 @@ from simpy import Environment
 
 from flsim.records import Devices, Journal, Learner, TaskCosts
 from flsim.scenario import Scenario
+from flsim.sim.agenda import Agenda
 from flsim.sim.collector import calm_collector
 from flsim.sim.devices import ComputeTimes, draw_devices
 from flsim.sim.energy import EnergyMeter
@@ -71,7 +72,7 @@ class World:
 
 def build_world(scenario: Scenario, costs: TaskCosts) -> World:
     """Return the world that a scenario describes. Raises ScenarioError if it cannot be built."""
-    env = Environment()
+    env = Agenda()
     devices = draw_devices(scenario)
     network = build_network(env, scenario.network, devices, scenario.seed)
     schedules = build_schedules(scenario, devices, network.region_of)

@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 from hypothesis import given, settings
-from simpy import Environment
+from simpy import Event
+from simpy.events import NORMAL, EventPriority
 
 import flsim.sim.world
+from flsim.sim.agenda import Agenda
 from tests.memory import simulated
 from tests.property.test_world import troubled_dicts
 
@@ -17,27 +19,27 @@ EVENTS_PER_CLIENT = 40
 EVENTS_BESIDES = 100
 
 
-class CountingEnvironment(Environment):
-    """Counts the events of each instant."""
+class CountingAgenda(Agenda):
+    """Counts the events that are entered for each instant."""
 
     def __init__(self) -> None:
         super().__init__()
         self.events: Counter[float] = Counter()
 
-    def step(self) -> None:
-        super().step()
-        self.events[self.now] += 1
+    def schedule(self, event: Event, priority: EventPriority = NORMAL, delay: float = 0.0) -> None:
+        super().schedule(event, priority, delay)
+        self.events[self.now + delay] += 1
 
 
 def events_per_instant(data: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> int:
-    made: list[CountingEnvironment] = []
+    made: list[CountingAgenda] = []
 
-    def environment() -> CountingEnvironment:
-        made.append(CountingEnvironment())
+    def agenda() -> CountingAgenda:
+        made.append(CountingAgenda())
         return made[-1]
 
     with monkeypatch.context() as patch:
-        patch.setattr(flsim.sim.world, "Environment", environment)
+        patch.setattr(flsim.sim.world, "Agenda", agenda)
         simulated(data, watch=lambda moment: moment.tasks_ended < 300)
     return max(made[0].events.values())
 

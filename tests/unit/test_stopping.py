@@ -37,11 +37,11 @@ def test_accuracy_is_ignored_where_none_is_asked_for() -> None:
 
 def test_time_is_up_at_the_instant() -> None:
     watch = stopping(time=10.0)
-    assert watch.time_is_up(math.nextafter(10.0, 0.0)) is None
-    ending = watch.time_is_up(10.0)
+    assert watch.decides(math.nextafter(10.0, 0.0)) is None
+    ending = watch.decides(10.0)
     assert ending is not None
     assert (ending.reason, ending.detail) == ("time", "10 s of virtual time have passed")
-    assert stopping(updates=1).time_is_up(1e300) is None
+    assert stopping(updates=1).decides(1e300) is None
 
 
 def test_failures_in_a_row_are_a_stall() -> None:

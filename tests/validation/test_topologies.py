@@ -80,7 +80,7 @@ def test_two_bottlenecks() -> None:
     env, network = network_of(6, **data["network"])
     ends = {}
     for client in (0, 1, 2, 3):  # of six clients in two blocks
-        done = network.start(Direction.DOWN, task(client), 2 * MEGA).done
+        done = network.start(Direction.DOWN, task(client), 2 * MEGA)
         done.callbacks.append(lambda _, client=client: ends.setdefault(client, env.now))
     env.run()
     assert ends == {0: exactly(8.0), 1: exactly(8.0), 2: exactly(8.0), 3: exactly(4.0)}
@@ -113,7 +113,7 @@ def test_a_lone_transfer_over_a_tree(sharing: str) -> None:
         takes = 0.15 + (relayed_s if sharing == "fifo" else fluid_s)
         assert built.uncontended_s(direction, task(3), MEGA) == exactly(takes)
         started = env.now
-        env.run(until=built.start(direction, task(3), MEGA).done)
+        env.run(until=built.start(direction, task(3), MEGA))
         assert env.now - started == exactly(takes)
 
 
@@ -126,7 +126,7 @@ def test_stored_and_forwarded_in_a_pipeline() -> None:
     env, network = network_of(3, topology=topology, server={"downlink": 8e6}, sharing="fifo", **PRIVATE)
     ends: list[float] = []
     for client in range(3):
-        done = network.start(Direction.UP, task(client), MEGA).done
+        done = network.start(Direction.UP, task(client), MEGA)
         done.callbacks.append(lambda _: ends.append(env.now))
     env.run()
     assert ends == [exactly(7.0), exactly(11.0), exactly(15.0)]
@@ -140,7 +140,7 @@ def test_a_slow_client_blocks_only_the_queue_next_to_it() -> None:
     env, built = network_of(4, **network, server={"uplink": 8e6})
     ends: dict[int, float] = {}
     for client in (0, 1, 2):  # the first two are behind the same edge
-        done = built.start(Direction.DOWN, task(client), MEGA).done
+        done = built.start(Direction.DOWN, task(client), MEGA)
         done.callbacks.append(lambda _, client=client: ends.setdefault(client, env.now))
     env.run()
     assert ends == {0: exactly(1.0 + 8), 1: exactly(1.0 + 16), 2: exactly(3.0 + 8)}
@@ -170,7 +170,7 @@ def test_what_has_passed_is_what_passed_the_clients_own_link(
     env.run()
     assert network.uncontended_s(direction, task(0), MEGA) == exactly(7.0)
     again, started = network.start(direction, task(0), MEGA), env.now
-    env.run(until=again.done)
+    env.run(until=again)
     assert env.now - started == exactly(7.0)  # the queues are free again
 
 
@@ -250,7 +250,7 @@ def test_both_directions_of_an_edge_have_its_whole_capacity(tmp_path: Path) -> N
     env, network = network_of(2, topology=topology, **PRIVATE)
     ends: list[float] = []
     for client, direction in enumerate(Direction):
-        network.start(direction, task(client), MEGA).done.callbacks.append(lambda _: ends.append(env.now))
+        network.start(direction, task(client), MEGA).callbacks.append(lambda _: ends.append(env.now))
     env.run()
     assert ends == [exactly(4.0)] * 2
 
@@ -293,7 +293,7 @@ def test_variation_stays_for_a_transfer_that_starts_again() -> None:
     first = network.start(Direction.DOWN, task(1, 5), MEGA)
     env.run(until=1.0)
     first.cancel()
-    env.run(until=network.start(Direction.DOWN, task(1, 5), MEGA).done)
+    env.run(until=network.start(Direction.DOWN, task(1, 5), MEGA))
     assert env.now - 1.0 == exactly(network.uncontended_s(Direction.DOWN, task(1, 5), MEGA))
 
 

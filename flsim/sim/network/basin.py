@@ -24,8 +24,6 @@ _DUST = 1e-12  # of a transfer's bits: rounding, which is not left waiting where
 class FairTransfer(SharedTransfer):
     """A transfer in a basin: open until `ends_at` bits of service, or capped until an instant."""
 
-    __slots__ = ("capped", "ends_at", "entry")
-
     def __init__(self, env: Environment, size_bytes: int, link: SharedLink[Any], limit_bps: float) -> None:
         super().__init__(env, size_bytes, link, limit_bps)
         self.capped = False

@@ -31,20 +31,23 @@ _WAYS: dict[str, type[LaidOutWays]] = {"fair": FairWays, "fifo": FifoWays, "none
 class FleetNetwork:
     """The clients' own links, and the ways from them to the server."""
 
-    def __init__(self, access: Access, ways: Ways) -> None:
-        self._access = access
+    def __init__(self, down: Access, up: Access, ways: Ways) -> None:
+        self._down = down
+        self._up = up
         self._ways = ways
 
     def start(self, direction: Direction, task: Task, size_bytes: int) -> Transfer:
-        link, latency_s = self._ways.of(direction, task.client)
-        access = self._access
-        return link.start(size_bytes, access.limit_bps(direction, task), access.latency_s(task) + latency_s)
+        client = task.client
+        access = self._down if direction is Direction.DOWN else self._up
+        link, latency_s = self._ways.of(direction, client)
+        return link.start(size_bytes, access.limit_bps(task), access.latencies_s[client] + latency_s)
 
     def uncontended_s(self, direction: Direction, task: Task, size_bytes: int) -> float:
-        link, latency_s = self._ways.of(direction, task.client)
-        access = self._access
-        limit_bps = access.limit_bps(direction, task)
-        return link.uncontended_s(size_bytes, limit_bps, access.latency_s(task) + latency_s)
+        client = task.client
+        access = self._down if direction is Direction.DOWN else self._up
+        link, latency_s = self._ways.of(direction, client)
+        latency_s += access.latencies_s[client]
+        return link.uncontended_s(size_bytes, access.limit_bps(task), latency_s)
 
     def region_of(self, node: str) -> NDArray[np.int64]:
         return self._ways.clients_behind(node)
@@ -55,7 +58,8 @@ def build_network(env: Environment, spec: NetworkSpec, devices: Devices, seed: i
 
     Raises ScenarioError if a file that the section names cannot be used.
     """
-    return FleetNetwork(Access(devices, spec.variation, seed), _ways(env, spec, len(devices.latency_s)))
+    down, up = (Access(devices, direction, spec.variation, seed) for direction in Direction)
+    return FleetNetwork(down, up, _ways(env, spec, len(devices.latency_s)))
 
 
 def _ways(env: Environment, spec: NetworkSpec, clients: int) -> Ways:

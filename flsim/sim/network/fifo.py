@@ -43,7 +43,7 @@ class FifoLink(SharedLink[SharedTransfer]):
                 self._arrival = Signal(self.env)
                 yield self._arrival
             transfer = self._queue.popleft()
-            if transfer.done.triggered:
+            if transfer.triggered:
                 continue
             self._serving = transfer
             self._flow = LoneFlow(self.env, transfer.size_bits, transfer.limit_bps, (self._capacity,))

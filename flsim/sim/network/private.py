@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from simpy import Environment, Event
 
-from flsim.sim.clock import HAPPEN, Signal
+from flsim.sim.clock import HAPPEN
 from flsim.sim.network.link import Link
 from flsim.sim.network.lone import LoneFlow
 from flsim.sim.network.transfer import Transfer
@@ -15,13 +15,12 @@ from flsim.sim.series import Series
 class SteadyTransfer(Transfer):
     """A transfer at one rate: its end is known at its start."""
 
-    __slots__ = ("_flows_from_s", "_rate_bps")
-
     def __init__(self, env: Environment, size_bytes: int, rate_bps: float, latency_s: float) -> None:
         super().__init__(env, size_bytes)
         self._flows_from_s = self.started_s + latency_s
         self._rate_bps = rate_bps
-        self.done = env.timeout(latency_s + 8 * size_bytes / rate_bps)
+        self._ok, self._value = True, None  # as in SimPy's Timeout: it cannot but happen
+        env.schedule(self, HAPPEN, latency_s + 8 * size_bytes / rate_bps)
 
     def cancel(self) -> int:
         return self.whole_bytes((self.env.now - self._flows_from_s) * self._rate_bps)
@@ -30,13 +29,10 @@ class SteadyTransfer(Transfer):
 class UnsteadyTransfer(Transfer):
     """A transfer whose rate changes with the capacities on its way."""
 
-    __slots__ = ("_flow", "_limit_bps", "_links", "_waits")
-
     def __init__(
         self, env: Environment, size_bytes: int, limit_bps: float, latency_s: float, links: Sequence[Series]
     ) -> None:
         super().__init__(env, size_bytes)
-        self.done: Signal = Signal(env)
         self._limit_bps = limit_bps
         self._links = links
         self._flow: LoneFlow | None = None
@@ -49,18 +45,18 @@ class UnsteadyTransfer(Transfer):
         self._go_on(latency_over)
 
     def _go_on(self, _: Event) -> None:
-        if self.done.triggered:
+        if self.triggered:
             return  # cancelled
         seconds = next(self._waits, None)
         if seconds is None:
-            self.done.fire(priority=HAPPEN)
+            self.fire(priority=HAPPEN)
         elif seconds < math.inf:
             self.env.timeout(seconds).callbacks.append(self._go_on)
 
     def cancel(self) -> int:
-        if self.done.triggered:
+        if self.triggered:
             return self.size_bytes
-        self.done.fire(priority=HAPPEN)
+        self.fire(priority=HAPPEN)
         return 0 if self._flow is None else self.whole_bytes(self._flow.carried_bits())
 
 
@@ -73,7 +69,7 @@ class PrivateLink(Link):
         self._lowest_bps = min((capacity.lowest for capacity in capacities), default=math.inf)
 
     def start(self, size_bytes: int, limit_bps: float, latency_s: float) -> Transfer:
-        rate_bps = self.within(limit_bps)
+        rate_bps = limit_bps if limit_bps < self.highest_bps else self.highest_bps
         if rate_bps <= self._lowest_bps:
             return SteadyTransfer(self.env, size_bytes, rate_bps, latency_s)
         return UnsteadyTransfer(self.env, size_bytes, rate_bps, latency_s, self._capacities)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from simpy import Environment, Event
 
-from flsim.sim.clock import HAPPEN, Signal
+from flsim.sim.clock import HAPPEN
 from flsim.sim.network.fifo import FifoLink
 from flsim.sim.network.link import Link
 from flsim.sim.network.transfer import Transfer
@@ -29,11 +29,8 @@ class _Leg(NamedTuple):
 class RelayedTransfer(Transfer):
     """A transfer on its way from queue to queue."""
 
-    __slots__ = ("_at_client", "_leg", "_legs", "_part")
-
     def __init__(self, env: Environment, size_bytes: int, legs: Sequence[_Leg], at_client: int) -> None:
         super().__init__(env, size_bytes)
-        self.done: Signal = Signal(env)
         self._legs = legs
         self._at_client = at_client
         self._leg = 0
@@ -42,24 +39,24 @@ class RelayedTransfer(Transfer):
     def _start_leg(self) -> Transfer:
         link, limit_bps, latency_s = self._legs[self._leg]
         part = link.start(self.size_bytes, limit_bps, latency_s)
-        part.done.callbacks.append(self._go_on)
+        part.callbacks.append(self._go_on)
         return part
 
     def _go_on(self, _: Event) -> None:
-        if self.done.triggered:
+        if self.triggered:
             return  # cancelled
         if self._leg + 1 == len(self._legs):
-            self.done.fire(priority=HAPPEN)
+            self.fire(priority=HAPPEN)
         else:
             self._leg += 1
             self._part = self._start_leg()
 
     def cancel(self) -> int:
         """Stop the transfer; what has passed is what has passed the client's own link."""
-        if self.done.triggered:
+        if self.triggered:
             return self.size_bytes
         moved = self._part.cancel()
-        self.done.fire(priority=HAPPEN)
+        self.fire(priority=HAPPEN)
         if self._leg == self._at_client:
             return moved
         return self.size_bytes if self._leg > self._at_client else 0

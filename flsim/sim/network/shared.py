@@ -6,15 +6,13 @@ from typing import Any, Generic, TypeVar
 
 from simpy import Environment, Event
 
-from flsim.sim.clock import HAPPEN, Signal
+from flsim.sim.clock import HAPPEN
 from flsim.sim.network.link import Link
 from flsim.sim.network.transfer import Transfer
 
 
 class SharedTransfer(Transfer):
     """A transfer whose end depends on the others. Its link keeps the rest of its state."""
-
-    __slots__ = ("joined", "limit_bps", "link")
 
     def __init__(
         self, env: Environment, size_bytes: int, link: "SharedLink[Any]", limit_bps: float
@@ -23,7 +21,6 @@ class SharedTransfer(Transfer):
         self.link = link
         self.limit_bps = limit_bps  # the most that this transfer can use
         self.joined = False
-        self.done: Signal = Signal(env)
 
     @property
     def size_bits(self) -> float:
@@ -33,13 +30,13 @@ class SharedTransfer(Transfer):
     def finish(self) -> None:
         """The last bit has arrived."""
         self.joined = False
-        self.done.fire(priority=HAPPEN)
+        self.fire(priority=HAPPEN)
 
     def cancel(self) -> int:
-        if self.done.triggered:
+        if self.triggered:
             return self.size_bytes
         bits = self.link.withdraw(self) if self.joined else 0.0
-        self.done.fire(priority=HAPPEN)  # so that a pending latency finds it closed
+        self.fire(priority=HAPPEN)  # so that a pending latency finds it closed
         return self.whole_bytes(bits)
 
 
@@ -59,7 +56,7 @@ class SharedLink(Link, Generic[Shared]):
         return transfer
 
     def _latency_over(self, transfer: Shared, _: Event) -> None:
-        if not transfer.done.triggered:
+        if not transfer.triggered:
             self._join(transfer)
 
     def _join(self, transfer: Shared) -> None:

@@ -6,9 +6,10 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from simpy import Environment, Event
+from simpy import Environment
 
 from flsim.records import Task
+from flsim.sim.clock import Signal
 
 
 class Direction(Enum):
@@ -18,16 +19,14 @@ class Direction(Enum):
     UP = "up"
 
 
-class Transfer(ABC):
-    """Bytes under way. `done` happens when the last of them has arrived."""
-
-    __slots__ = ("done", "env", "size_bytes", "started_s")
+class Transfer(Signal, ABC):
+    """Bytes under way: the event that the last of them has arrived."""
 
     def __init__(self, env: Environment, size_bytes: int) -> None:
-        self.env = env
+        self.env = env  # Event.__init__, written out as in SimPy's own events: there are many transfers
+        self.callbacks = []
         self.size_bytes = size_bytes
         self.started_s = env.now
-        self.done: Event
 
     @abstractmethod
     def cancel(self) -> int:
