@@ -104,6 +104,54 @@ def run(
 @cli.command()
 @_scenario_file
 @_overrides
+@click.option(
+    "--vary",
+    "varied",
+    multiple=True,
+    required=True,
+    metavar="KEY=V1,V2,…",
+    help="The values of one key. Can be repeated: every combination is run.",
+)
+@click.option("--out", metavar="DIR", help="Write below DIR/<name>/ instead of the scenario's output.dir.")
+@click.option("--workers", type=click.IntRange(min=1), help="Runs at a time; by default one for each core.")
+@click.option(
+    "--ray",
+    is_flag=False,
+    flag_value="local",
+    metavar="[ADDRESS]",
+    help="Run on a Ray cluster.",
+)
+@_verbose
+def sweep(
+    scenario: Path,
+    overrides: tuple[str, ...],
+    varied: tuple[str, ...],
+    out: str | None,
+    workers: int | None,
+    ray: str | None,
+    verbose: bool,
+) -> int:
+    """Run a scenario in every combination of some keys' values."""
+    from flsim.sweep import sweep as sweep_scenario
+    from flsim.terminal import print_ended, print_sweep
+
+    console = Screen(highlight=False)
+    folder, outcomes = sweep_scenario(
+        scenario,
+        varied,
+        overrides,
+        out=out,
+        workers=workers,
+        ray=ray,
+        watch=lambda outcome: print_ended(outcome, console),
+    )
+    print_sweep(folder, outcomes, console)
+    return EXIT_ERROR if any(outcome.error for outcome in outcomes) else EXIT_DONE
+
+
+@cli.command()
+@_scenario_file
+@_overrides
 @_verbose
 def validate(scenario: Path, overrides: tuple[str, ...], verbose: bool) -> int:
     """Check a scenario without running it."""

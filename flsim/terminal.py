@@ -4,6 +4,7 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -15,6 +16,7 @@ from flsim.describe import Column, Description, quantiles
 from flsim.run import Run
 from flsim.scenario import Scenario
 from flsim.sim.server import Moment
+from flsim.sweep import Outcome, literal
 from flsim.units import RATE, SIZE, SPEED, TIME, WORK, Dimension
 
 _REFRESH_S = 0.1
@@ -161,6 +163,39 @@ def _result_rows(run: Run) -> list[tuple[str, str]]:
         ("Files", str(run.folder)),
     ]
     return rows
+
+
+def print_ended(outcome: Outcome, console: Console) -> None:
+    """Tell that one run of a sweep has ended, on one line."""
+    how = f"error: {outcome.error}" if outcome.error else outcome.summary["stop_detail"]
+    console.print(f"{outcome.variation.name}: {how}", soft_wrap=True, markup=False)
+
+
+def print_sweep(folder: Path, outcomes: Sequence[Outcome], console: Console) -> None:
+    """Print a row for every run of a sweep, and where its files are."""
+    table = Table(title=escape(folder.name), title_justify="left")
+    headings = [*outcomes[0].variation.values, "ended", "updates", "virtual time", "accuracy", "records"]
+    for heading in headings:
+        table.add_column(escape(heading), overflow="fold")
+    for outcome in outcomes:
+        values = [literal(value) for value in outcome.variation.values.values()]
+        table.add_row(*map(escape, [*values, *_sweep_cells(outcome)]))
+    console.print(table)
+    console.print(f"Files: {folder}", soft_wrap=True, markup=False)
+
+
+def _sweep_cells(outcome: Outcome) -> list[str]:
+    if outcome.error:
+        return ["error", "", "", "", ""]
+    summary = outcome.summary
+    accuracy = summary["final_accuracy"]
+    return [
+        summary["stop_reason"],
+        str(summary["updates"]),
+        TIME.format(summary["virtual_time_s"]),
+        "" if accuracy is None else f"{accuracy:.4f}",
+        summary["records_sha256"][:8],
+    ]
 
 
 def print_description(name: str, described: Description, console: Console) -> None:
