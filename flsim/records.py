@@ -3,7 +3,7 @@
 Ids, seconds, bytes and metadata only; a tensor never appears here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, Protocol
@@ -116,6 +116,20 @@ class UpdateResult:
     rejected: frozenset[int]  # task ids whose update is not finite
 
 
+@dataclass(frozen=True)
+class TrainingReport:
+    """How the training of a run was carried out: by which executor and why, in how many batches of tasks.
+
+    `unused` of the trained `tasks` went into no server update.
+    """
+
+    executor: str
+    why: str
+    tasks: int
+    unused: int
+    batches: int
+
+
 class Learner(Protocol):
     """What happens to weights. It never sees the clock."""
 
@@ -128,11 +142,17 @@ class Learner(Protocol):
     def aggregate(self, tasks: Sequence[Task], weights: Sequence[float], anchor: Anchor) -> UpdateResult:
         """Apply the tasks' updates with these weights and make the next version."""
 
-    def evaluate(self) -> Evaluation | None:
-        """Test the current version; None where nothing is trained."""
+    def evaluate(self) -> Callable[[], Evaluation] | None:
+        """Begin to test the current version; None where nothing is trained.
+
+        Calling what it returns waits for the result, which the run may go on without for a while.
+        """
 
     def model_sha256(self) -> str | None:
         """Return the hash of the current version's weights; None where nothing is trained."""
+
+    def close(self) -> TrainingReport | None:
+        """Give back what training holds, and say how it went; None where nothing is trained."""
 
 
 class Journal(Protocol):

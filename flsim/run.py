@@ -11,6 +11,7 @@ from flsim.observe.journal import ParquetJournal
 from flsim.observe.metrics import write_metrics
 from flsim.observe.summary import summarise, write_json
 from flsim.observe.tables import read_tables, version_records
+from flsim.records import TrainingReport
 from flsim.scenario import Scenario
 from flsim.scenario.reading import to_yaml
 from flsim.sim.server import Watch
@@ -46,13 +47,19 @@ def run(scenario: Scenario, *, timing_only: bool = False, watch: Watch = unwatch
         with ParquetJournal(folder) as journal:
             simulated = world.run(learner, journal, watch)
     finally:
+        training = learner.close()
         write_clients(folder, world.devices, costs.samples)
-    summary = _write_results(scenario, folder, journal, simulated, started)
+    summary = _write_results(scenario, folder, journal, simulated, training, started)
     return Run(folder, summary)
 
 
 def _write_results(
-    scenario: Scenario, folder: Path, journal: ParquetJournal, simulated: Simulated, started: float
+    scenario: Scenario,
+    folder: Path,
+    journal: ParquetJournal,
+    simulated: Simulated,
+    training: TrainingReport | None,
+    started: float,
 ) -> dict[str, Any]:
     """Write everything that is read from the records. The pictures are left out of an interrupted run."""
     tables = read_tables(folder)
@@ -69,6 +76,7 @@ def _write_results(
         totals=journal.totals(),
         records_sha256=journal.records_sha256(),
         versions=version_records(tables.versions),
+        training=training,
     )
     write_json(folder / "summary.json", summary)
     return summary

@@ -13,6 +13,7 @@ from flsim.learn.costs import torch_costs
 from flsim.learn.datasets import Samples, load
 from flsim.learn.evaluation import CentralTest
 from flsim.learn.executors import Executor, Recipe
+from flsim.learn.executors.choice import Chosen
 from flsim.learn.executors.serial import SerialExecutor
 from flsim.learn.learner import TorchLearner
 from flsim.learn.models import build, initialised
@@ -78,7 +79,8 @@ def tiny(data: dict[str, Any], executor: Callable[[Executor], Executor] = lambda
     module, layout = initialised(recipe.module(), scenario.seed), recipe.layout
     initial = layout.flatten(module)
     test = CentralTest(module, layout, samples.test_x, samples.test_y)
-    learner = TorchLearner(scenario, initial.clone(), layout, executor(SerialExecutor(recipe)), test)
+    chosen = Chosen(executor(SerialExecutor(recipe)), "serial", "the test asks for it")
+    learner = TorchLearner(scenario, initial.clone(), layout, chosen, test)
     costs = torch_costs(workload, layout, samples.input_shape, samples.classes, client_data.sizes)
     return Tiny(scenario, samples, client_data, module, layout, recipe, initial, learner, costs)
 

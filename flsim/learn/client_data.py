@@ -23,7 +23,16 @@ class ClientData:
         """How many samples each client has."""
         return [end - start for start, end in zip([0, *self._ends], self._ends, strict=False)]
 
+    @property
+    def flat(self) -> tuple[Tensor, Tensor]:
+        """All samples and labels, in the order of their owners."""
+        return self._x, self._y
+
+    def span(self, client: int) -> range:
+        """Return the rows of `flat` that are a client's."""
+        return range(self._ends[client - 1] if client else 0, self._ends[client])
+
     def of(self, client: int) -> tuple[Tensor, Tensor]:
         """Return a client's samples and labels, as views."""
-        start = self._ends[client - 1] if client else 0
-        return self._x[start : self._ends[client]], self._y[start : self._ends[client]]
+        span = self.span(client)
+        return self._x[span.start : span.stop], self._y[span.start : span.stop]

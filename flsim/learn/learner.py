@@ -1,25 +1,30 @@
 """The learner: versions of the model, deferred training, and server updates."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from flsim.learn.aggregation import combine
+from flsim.learn.certainty import every_update_is_used
 from flsim.learn.evaluation import CentralTest
 from flsim.learn.executors import Executor, Job, Trained
+from flsim.learn.executors.choice import Chosen
 from flsim.learn.server_optimizers import Memory, move
 from flsim.learn.weights import Layout
-from flsim.records import Anchor, Evaluation, Task, UpdateResult
+from flsim.records import Anchor, Evaluation, Task, TrainingReport, UpdateResult
 from flsim.scenario import Scenario
+
+_AHEAD_BYTES = 256 * 2**20  # of updates that are trained before they are asked for
 
 
 class TorchLearner:
     """Implements `Learner`. Owns every version of the model that a task may still need.
 
-    A task trains when its update is first needed, together with the others needed then. A version is
-    kept while a task that started from it is open, so memory is O(versions in flight).
+    Training starts when an update is first needed, for all tasks whose updates are certain to be needed:
+    those at hand, and, where nothing can come in between, those still under way. A version is kept while
+    a task that started from it is open, so memory is O(versions in flight).
     """
 
     def __init__(
@@ -27,18 +32,23 @@ class TorchLearner:
         scenario: Scenario,
         initial: Tensor,
         layout: Layout,
-        executor: Executor,
+        chosen: Chosen,
         test: CentralTest,
     ) -> None:
         """`initial`: the weights of version 0, [parameters]."""
         self._scenario = scenario
         self._layout = layout
-        self._executor = executor
+        self._executor: Executor = chosen.executor
+        self._chosen = chosen
         self._test = test
         self._current = 0
         self._versions: dict[int, Tensor] = {0: initial}
         self._open: Counter[int] = Counter()  # open tasks by base version
         self._memory: Memory = {}
+        self._untrained: dict[int, Task] = {}  # open tasks by id, in order of dispatch
+        self._trained: dict[int, Trained] = {}  # open tasks that are trained
+        self._ahead = _AHEAD_BYTES // layout.size_bytes if every_update_is_used(scenario) else 0
+        self._tasks = self._batches = self._used = 0
 
     @property
     def weights(self) -> Tensor:
@@ -47,37 +57,60 @@ class TorchLearner:
 
     def submit(self, task: Task) -> None:
         self._open[task.base_version] += 1
+        self._untrained[task.id] = task
 
     def forget(self, task: Task) -> None:
+        self._untrained.pop(task.id, None)
+        self._trained.pop(task.id, None)
         self._open[task.base_version] -= 1
         self._release(task.base_version)
 
     def aggregate(self, tasks: Sequence[Task], weights: Sequence[float], anchor: Anchor) -> UpdateResult:
-        trained = self._train(tasks)
-        updates = torch.stack([self._anchored(t, r, anchor) for t, r in zip(tasks, trained, strict=True)])
-        valid = updates.isfinite().all(dim=1)
+        self._train([task for task in tasks if task.id not in self._trained])
+        trained = [self._trained.pop(task.id) for task in tasks]
+        self._used += len(tasks)
+        updates = [self._anchored(t, r, anchor) for t, r in zip(tasks, trained, strict=True)]
+        valid = [bool(update.isfinite().all()) for update in updates]
         model = self.weights
-        if valid.any():
-            update = combine(
-                self._scenario.aggregation, updates[valid], _rescaled(torch.tensor(weights), valid)
-            )
+        if any(valid):
+            kept = [update for update, ok in zip(updates, valid, strict=True) if ok]
+            update = combine(self._scenario.aggregation, kept, _rescaled(weights, valid))
             model, self._memory = move(self._scenario.server_optimizer, model, update, self._memory)
         self._advance(model, tasks)
         return UpdateResult(
             model_sha256=self.model_sha256(),
             train_losses={t.id: r.loss for t, r in zip(tasks, trained, strict=True) if r.loss is not None},
-            rejected=frozenset(t.id for t, ok in zip(tasks, valid.tolist(), strict=True) if not ok),
+            rejected=frozenset(task.id for task, ok in zip(tasks, valid, strict=True) if not ok),
         )
 
-    def evaluate(self) -> Evaluation:
-        return self._test.evaluate(self.weights)
+    def evaluate(self) -> Callable[[], Evaluation]:
+        return self._test.begin(self.weights)
 
     def model_sha256(self) -> str:
         return self._layout.sha256(self.weights)
 
-    def _train(self, tasks: Sequence[Task]) -> list[Trained]:
-        jobs = [Job(task, self._versions[task.base_version]) for task in tasks]
-        return self._executor.train(jobs)
+    def close(self) -> TrainingReport:
+        self._executor.close()
+        self._test.close()
+        unused = self._tasks - self._used
+        return TrainingReport(self._chosen.kind, self._chosen.why, self._tasks, unused, self._batches)
+
+    def _train(self, needed: Sequence[Task]) -> None:
+        """Train tasks, and with them those that are as good as needed."""
+        if not needed:
+            return
+        batch = {task.id: task for task in needed}
+        room = self._ahead - len(self._trained)
+        for task in self._untrained.values():
+            if len(batch) >= room:
+                break
+            batch[task.id] = task
+        jobs = [Job(task, self._versions[task.base_version]) for task in batch.values()]
+        self._trained.update(zip(batch, self._executor.train(jobs), strict=True))
+        for task_id in batch:
+            del self._untrained[task_id]
+        self._tasks += len(jobs)
+        self._batches += 1
 
     def _anchored(self, task: Task, trained: Trained, anchor: Anchor) -> Tensor:
         if anchor is Anchor.BASE:
@@ -99,8 +132,8 @@ class TorchLearner:
             del self._open[version]
 
 
-def _rescaled(weights: Tensor, valid: Tensor) -> Tensor:
-    """Return the weights of the valid updates, scaled to the sum that all of them had."""
-    kept = weights[valid]
+def _rescaled(weights: Sequence[float], valid: Sequence[bool]) -> Tensor:
+    """Return the weights of the valid updates, scaled to the sum that all of them had: [valid]."""
+    kept = torch.tensor([weight for weight, ok in zip(weights, valid, strict=True) if ok])
     total = kept.sum()
-    return kept * (weights.sum() / total) if total > 0 else kept
+    return kept * (torch.tensor(weights).sum() / total) if total > 0 else kept

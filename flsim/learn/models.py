@@ -3,17 +3,18 @@
 Nothing here touches torch's global random state.
 """
 
+import importlib
 from copy import deepcopy
 from functools import singledispatch
 from itertools import pairwise
 from math import gcd, prod
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from flsim.draws import Stream
 from flsim.errors import ScenarioError
-from flsim.scenario.model import Cnn, Logistic, Mlp, Model
+from flsim.scenario.model import Cnn, Logistic, Mlp, Model, Module
 
 _IMAGE_DIMENSIONS = 3
 
@@ -69,6 +70,44 @@ def build_cnn(model: Cnn, input_shape: tuple[int, ...], classes: int) -> nn.Modu
             layers.append(nn.MaxPool2d(2))
             height, width = height // 2, width // 2
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(model.channels[-1] * height * width, classes))
+
+
+@build.register
+@torch.random.fork_rng(devices=[])
+def build_module(model: Module, input_shape: tuple[int, ...], classes: int) -> nn.Module:
+    """Return a module of the user's own, and see to it that it gives logits. See `build`."""
+    made = _imported(model)
+    try:
+        with torch.no_grad():
+            out = deepcopy(made).eval()(torch.zeros(2, *input_shape, device=_device_of(made)))
+    except Exception as error:  # the user's module may raise anything
+        why = f"cannot take inputs of the shape {[2, *input_shape]}: {error}"
+        raise ScenarioError(f"model.path: {model.path} {why}") from error
+    if not isinstance(out, Tensor) or out.shape != (2, classes):
+        given = list(out.shape) if isinstance(out, Tensor) else type(out).__name__
+        why = f"gives {given} for inputs of the shape {[2, *input_shape]}; expected logits {[2, classes]}"
+        raise ScenarioError(f"model.path: {model.path} {why}")
+    return made
+
+
+def _imported(model: Module) -> nn.Module:
+    module_name, _, class_name = model.path.partition(":")
+    try:
+        cls = getattr(importlib.import_module(module_name), class_name)
+        made = cls(**model.arguments)
+    except Exception as error:  # importing and making run the user's code, which may raise anything
+        why = f"cannot be imported and called with {model.arguments}: {error}"
+        raise ScenarioError(f"model.path: {model.path} {why}") from error
+    if not isinstance(made, nn.Module):
+        raise ScenarioError(
+            f"model.path: {model.path} makes a {type(made).__name__}, not a torch.nn.Module"
+        )
+    return made
+
+
+def _device_of(module: nn.Module) -> torch.device | None:
+    """Return where a module's parameters are; they are on the meta device where work is counted."""
+    return next((parameter.device for parameter in module.parameters()), None)
 
 
 def _check_cnn(model: Cnn, input_shape: tuple[int, ...]) -> None:

@@ -1,20 +1,23 @@
 """A torch workload to its costs and its learner."""
 
 from dataclasses import dataclass
+from statistics import fmean
 
 import torch
 
+from flsim.errors import ScenarioError
 from flsim.learn.client_data import ClientData
 from flsim.learn.costs import torch_costs
 from flsim.learn.datasets import load
 from flsim.learn.evaluation import CentralTest
 from flsim.learn.executors import Recipe
-from flsim.learn.executors.serial import SerialExecutor
+from flsim.learn.executors.choice import choose
 from flsim.learn.learner import TorchLearner
 from flsim.learn.models import initialised
 from flsim.learn.partitions import partition
 from flsim.records import TaskCosts
 from flsim.scenario import Scenario
+from flsim.scenario.executor import Executor, InProcess
 from flsim.scenario.workload import TorchWorkload
 
 
@@ -33,19 +36,35 @@ def prepare(scenario: Scenario, workload: TorchWorkload) -> Prepared:
     """
     # One thread: the models of federated clients are small, and the bits then depend on no core count.
     torch.set_num_threads(1)
+    device = _device(scenario.executor)
     samples = load(workload.data.dataset, workload.data.test_share, scenario.seed)
     parts = partition(
         workload.data.partition, samples.train_y.numpy(), scenario.fleet.clients, scenario.seed
     )
-    data = ClientData(samples.train_x, samples.train_y, parts)
-    shape = tuple(samples.train_x.shape[1:])
-    recipe = Recipe(workload.model, shape, samples.classes, workload.training, scenario.seed, data)
+    data = ClientData(samples.train_x.to(device), samples.train_y.to(device), parts)
+    recipe = Recipe(
+        workload.model,
+        samples.input_shape,
+        samples.classes,
+        workload.training,
+        scenario.seed,
+        data,
+        scenario.executor.precision,
+    )
     module = initialised(recipe.module(), scenario.seed)
+    costs = torch_costs(workload, recipe.layout, recipe.input_shape, samples.classes, data.sizes)
     learner = TorchLearner(
         scenario,
-        recipe.layout.flatten(module),
+        recipe.layout.flatten(module).to(device),
         recipe.layout,
-        executor=SerialExecutor(recipe),
-        test=CentralTest(module, recipe.layout, samples.test_x, samples.test_y),
+        choose(scenario.executor, recipe, fmean(costs.work_flop)),
+        CentralTest(module.to(device), recipe.layout, samples.test_x.to(device), samples.test_y.to(device)),
     )
-    return Prepared(torch_costs(workload, recipe.layout, shape, samples.classes, data.sizes), learner)
+    return Prepared(costs, learner)
+
+
+def _device(spec: Executor) -> torch.device:
+    name = spec.device if isinstance(spec, InProcess) else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ScenarioError("executor.device: torch sees no CUDA device here; accepted: cpu")
+    return torch.device(name)

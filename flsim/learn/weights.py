@@ -1,4 +1,9 @@
-"""A model's weights as one flat vector: what versions, updates and the wire consist of."""
+"""A model's weights as one flat vector: what versions, updates and the wire consist of.
+
+Floating-point buffers that belong to a module's state, such as the running statistics of a batch
+normalisation, are weights as well: training changes them, and the server averages them. Other buffers are
+the module's own business.
+"""
 
 import hashlib
 from collections.abc import Iterator
@@ -8,12 +13,15 @@ from torch import Tensor, nn
 
 
 class Layout:
-    """How a module's parameters lie in a flat vector [parameters] of float32."""
+    """How a module's parameters, and then its buffers, lie in a flat vector [parameters] of float32."""
 
     def __init__(self, module: nn.Module) -> None:
-        self._shapes = {name: tuple(parameter.shape) for name, parameter in module.named_parameters()}
-        self._sizes = [parameter.numel() for parameter in module.parameters()]
+        weights = weights_of(module)
+        self._shapes = {name: tuple(weight.shape) for name, weight in weights.items()}
+        self._sizes = [weight.numel() for weight in weights.values()]
         self.parameters = sum(self._sizes)
+        self.trained = tuple(name for name, _ in module.named_parameters())
+        """The names of those that an optimiser moves."""
         self._signature = repr(sorted(self._shapes.items())).encode()
 
     @property
@@ -22,18 +30,29 @@ class Layout:
         return 4 * self.parameters
 
     def views(self, flat: Tensor) -> dict[str, Tensor]:
-        """Return the parameters by name as views into `flat`: [parameters] or [..., parameters]."""
+        """Return the weights by name as views into `flat`: [parameters] or [..., parameters]."""
         leading = flat.shape[:-1]
         parts: Iterator[Tensor] = iter(torch.split(flat, self._sizes, dim=-1))
         return {name: next(parts).view(*leading, *shape) for name, shape in self._shapes.items()}
 
     def flatten(self, module: nn.Module) -> Tensor:
-        """Return a copy of a module's parameters: [parameters] float32."""
+        """Return a copy of a module's weights: [parameters] float32."""
         with torch.no_grad():
-            return torch.cat([parameter.reshape(-1) for parameter in module.parameters()])
+            return torch.cat([weight.reshape(-1) for weight in weights_of(module).values()])
 
     def sha256(self, flat: Tensor) -> str:
         """Return the hash of names, shapes and little-endian float32 bytes."""
         digest = hashlib.sha256(self._signature)
-        digest.update(flat.detach().numpy().astype("<f4", copy=False).tobytes())
+        digest.update(flat.detach().cpu().numpy().astype("<f4", copy=False).tobytes())
         return digest.hexdigest()
+
+
+def weights_of(module: nn.Module) -> dict[str, Tensor]:
+    """Return a module's parameters and its floating-point buffers that belong to its state, by name."""
+    kept = module.state_dict()
+    buffers = {
+        name: buffer
+        for name, buffer in module.named_buffers()
+        if name in kept and buffer.is_floating_point()
+    }
+    return dict(module.named_parameters()) | buffers

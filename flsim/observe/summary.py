@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from flsim.observe.files import write_json
 from flsim.observe.journal import Totals
-from flsim.records import VersionRecord
+from flsim.records import TrainingReport, VersionRecord
 
 __all__ = ["summarise", "write_json"]
 
@@ -21,6 +21,7 @@ def summarise(
     totals: Totals,
     records_sha256: str,
     versions: Iterable[VersionRecord],
+    training: TrainingReport | None,
 ) -> dict[str, object]:
     """Return the summary of a run.
 
@@ -55,8 +56,20 @@ def summarise(
         "bytes_up": totals.bytes_up,
         "bytes_down": totals.bytes_down,
         "energy_j": totals.energy_j,
+        "training": None if training is None else _training(training),
         "model_sha256": rows[-1].model_sha256 if rows else None,
         "records_sha256": records_sha256,
+    }
+
+
+def _training(report: TrainingReport) -> dict[str, object]:
+    return {
+        "executor": report.executor,
+        "why": report.why,
+        "tasks": report.tasks,
+        "unused_share": report.unused / report.tasks if report.tasks else 0.0,
+        "batches": report.batches,
+        "mean_batch": report.tasks / report.batches if report.batches else None,
     }
 
 

@@ -22,6 +22,10 @@ class ConcurrentStrategy(Strategy):
     def clients_needed(self) -> int:
         return self.concurrency
 
+    @property
+    def may_discard(self) -> bool:
+        return self.max_staleness is not None
+
     def factor_of(self, base_version: int, version: int) -> float:
         """Return the staleness factor of an update made from `base_version`."""
         staleness: Staleness = self.staleness

@@ -17,6 +17,11 @@ class Strategy(Component):
         """Return what the server does next."""
 
     @property
+    def may_discard(self) -> bool:
+        """Whether it may end a task without using its update. If not, training need not wait to see."""
+        return True
+
+    @property
     @abstractmethod
     def clients_needed(self) -> int:
         """The smallest fleet that this strategy can run on."""

@@ -46,6 +46,10 @@ class Sync(Strategy):
         return math.ceil(round(self.cohort * self.over_selection, 9))
 
     @property
+    def may_discard(self) -> bool:
+        return self.selected > self.cohort or self.deadline is not None
+
+    @property
     def clients_needed(self) -> int:
         return self.selected
 

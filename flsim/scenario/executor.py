@@ -18,13 +18,25 @@ class Executor(Component):
     precision: Literal["float32", "bfloat16"] = "float32"
 
 
-class Serial(Executor):
+class InProcess(Executor):
+    """Training in flsim's own process, and so on any `device` that torch has."""
+
+    device: Literal["cpu", "cuda"] = "cpu"
+
+
+class Auto(InProcess):
+    """The kind that fixed rules choose from the model, the work of a task, the device and the cores."""
+
+    kind: Literal["auto"] = "auto"
+
+
+class Serial(InProcess):
     """One task after the other: the reference."""
 
     kind: Literal["serial"] = "serial"
 
 
-class Vmap(Executor):
+class Vmap(InProcess):
     """Clients stacked along a leading dimension, `chunk` at a time, chunks on `threads` cores."""
 
     kind: Literal["vmap"] = "vmap"
@@ -32,7 +44,7 @@ class Vmap(Executor):
     threads: Count | None = None
 
 
-class Compile(Executor):
+class Compile(InProcess):
     """As `vmap`, compiled by torch. The first tasks wait for the compiler."""
 
     kind: Literal["compile"] = "compile"
@@ -55,4 +67,4 @@ class Ray(Executor):
     workers: Count | None = None
 
 
-AnyExecutor = Annotated[Executor, Kinds(Executor, Serial, Vmap, Compile, Processes, Ray)]
+AnyExecutor = Annotated[Executor, Kinds(Executor, Auto, Serial, Vmap, Compile, Processes, Ray)]

@@ -7,6 +7,7 @@ from pydantic import Field
 from flsim.component import Component, Kinds
 
 Width = Annotated[int, Field(ge=1)]
+Argument = bool | int | float | str | list[int] | list[float] | list[str] | None
 
 
 class Model(Component):
@@ -38,4 +39,16 @@ class Cnn(Model):
     groups: Width = 4
 
 
-AnyModel = Annotated[Model, Kinds(Model, Logistic, Mlp, Cnn)]
+class Module(Model):
+    """A torch.nn.Module of your own, by import path.
+
+    It is called with `arguments` and gives logits [samples, classes] for inputs [samples, ...]. Its layers
+    draw their first weights by `reset_parameters`, as torch's own do.
+    """
+
+    kind: Literal["module"] = "module"
+    path: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")]
+    arguments: dict[str, Argument] = Field(default_factory=dict)
+
+
+AnyModel = Annotated[Model, Kinds(Model, Logistic, Mlp, Cnn, Module)]

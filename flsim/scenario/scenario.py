@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from flsim.component import Section, misfit
 from flsim.policy import AnySelection, AnyStrategy
 from flsim.policy.selection import UniformSelection
+from flsim.scenario.executor import AnyExecutor, Auto
 from flsim.scenario.fleet import Fleet
 from flsim.scenario.network import Network
 from flsim.scenario.output import Output
@@ -35,6 +36,7 @@ class Scenario(Section):
     server_optimizer: AnyServerOptimizer = ServerSgd()
     stop: Stop
     evaluation: Evaluate = Evaluate()
+    executor: AnyExecutor = Auto()
     output: Output = Output()
 
     @model_validator(mode="after")

@@ -149,7 +149,9 @@ class Server:
     def _ending(self) -> Ending | None:
         """Return why the run is over, if it is. Now and then, show it to whoever watches."""
         self._wakes += 1
-        accuracy = self._versions.accuracy
+        # A run that does not stop at an accuracy need not wait for the test of its current version.
+        versions, target = self._versions, self._scenario.stop.accuracy
+        accuracy = versions.last_accuracy if target is None else versions.accuracy()
         if self._wakes % _WAKES_PER_LOOK == 0 or self.version != self._version_seen:
             self._version_seen = self.version
             in_flight = len(self._flights)

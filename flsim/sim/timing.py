@@ -1,9 +1,9 @@
 """Timing without training: the costs of a synthetic workload, and a learner that learns nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from flsim.draws import Stream
-from flsim.records import Anchor, Evaluation, Task, TaskCosts, UpdateResult
+from flsim.records import Anchor, Evaluation, Task, TaskCosts, TrainingReport, UpdateResult
 from flsim.scenario import Scenario
 from flsim.scenario.workload import SyntheticWorkload
 
@@ -32,8 +32,11 @@ class NoLearner:
     def aggregate(self, tasks: Sequence[Task], weights: Sequence[float], anchor: Anchor) -> UpdateResult:
         return _NOTHING
 
-    def evaluate(self) -> Evaluation | None:
+    def evaluate(self) -> Callable[[], Evaluation] | None:
         return None
 
     def model_sha256(self) -> str | None:
+        return None
+
+    def close(self) -> TrainingReport | None:
         return None

@@ -6,17 +6,21 @@ from typing import Any
 import pytest
 import torch
 
+import flsim.learn.learner as learner_module
 from flsim.learn.aggregation import combine
+from flsim.learn.certainty import every_update_is_used
 from flsim.learn.executors import Executor, Job, Trained
 from flsim.learn.executors.serial import SerialExecutor
 from flsim.learn.server_optimizers import move
-from flsim.records import Anchor, Task
+from flsim.records import Anchor, Task, TrainingReport
+from flsim.scenario import scenario_from
 from flsim.scenario.server import Aggregation, ServerOptimizer
 from flsim.sim.world import simulate
 from tests.memory import MemoryJournal
 from tests.tiny import Tiny, scenario_data, tiny
 
-FEDASYNC = {"kind": "fedasync", "concurrency": 4}
+FEDASYNC = {"kind": "fedasync", "concurrency": 4, "max_staleness": 1000}  # which may discard
+CERTAIN = {"kind": "fedasync", "concurrency": 4}
 
 
 class Noting:
@@ -74,6 +78,83 @@ def test_nothing_trains_before_it_is_needed() -> None:
     assert executor.calls == []
     of.learner.aggregate([first, second], [0.5, 0.5], Anchor.BASE)
     assert [[job.task for job in call] for call in executor.calls] == [[first, second]]
+
+
+def certain(strategy: dict[str, Any] = CERTAIN, **sections: Any) -> tuple[Tiny, Noting]:
+    made: list[Noting] = []
+
+    def wrap(serial: Executor) -> Executor:
+        made.append(Noting(serial, {}))
+        return made[0]
+
+    return tiny(scenario_data(4, strategy, **sections), wrap), made[0]
+
+
+def test_where_nothing_can_come_in_between_tasks_train_with_the_first_that_is_needed() -> None:
+    of, executor = certain()
+    first, *others = submitted(of, *map(task, range(4)))
+    of.learner.aggregate([first], [1.0], Anchor.CURRENT)
+    assert [[job.task.id for job in call] for call in executor.calls] == [[0, 1, 2, 3]]
+    assert all(torch.equal(job.base, of.initial) for job in executor.calls[0])
+    late = submitted(of, task(4, base_version=1, client=0, ordinal=1))
+    of.learner.aggregate([others[1]], [1.0], Anchor.CURRENT)
+    assert len(executor.calls) == 1
+    of.learner.aggregate(late, [1.0], Anchor.CURRENT)
+    assert [job.task.id for job in executor.calls[1]] == [4]
+    of.learner.forget(others[0])
+    assert of.learner.close() == TrainingReport("serial", "the test asks for it", 5, 2, 2)
+    assert sorted(of.learner._trained) == [3]
+
+
+def test_training_ahead_changes_no_result() -> None:
+    """The same run, one task at a time and as many as may be: the same model, in fewer batches."""
+    runs = []
+    for strategy in (CERTAIN, FEDASYNC):
+        of, _ = certain(strategy)
+        simulate(of.scenario, of.costs, of.learner, MemoryJournal())
+        runs.append((of.learner.model_sha256(), of.learner.close()))
+    (ahead, few), (one_by_one, many) = runs
+    assert ahead == one_by_one
+    assert few.batches < many.batches
+    assert many.unused == 0
+
+
+def test_training_ahead_stops_where_updates_would_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    layout_bytes = certain()[0].layout.size_bytes
+    monkeypatch.setattr(learner_module, "_AHEAD_BYTES", 3 * layout_bytes)
+    of, executor = certain()
+    submitted(of, *map(task, range(4)))
+    of.learner.aggregate([task(1)], [1.0], Anchor.CURRENT)
+    assert [job.task.id for job in executor.calls[0]] == [1, 0, 2]
+    of.learner.aggregate([task(3)], [1.0], Anchor.CURRENT)
+    assert [job.task.id for job in executor.calls[1]] == [3]
+
+
+UNCERTAIN: list[dict[str, Any]] = [
+    {"strategy": FEDASYNC},
+    {"strategy": {"kind": "sync", "cohort": 2, "over_selection": 1.5}},
+    {"strategy": {"kind": "sync", "cohort": 2, "deadline": 60}},
+    {"strategy": {"kind": "fedbuff", "concurrency": 2, "buffer_size": 2, "max_staleness": 3}},
+    {"network": {"loss": {"probability": 0.1, "timeout": 1}}},
+    {"fleet": {"failure": {"dropout": 0.1}}},
+    {"fleet": {"failure": {"crash": {"probability": 0.1, "repair": 5}}}},
+    {"fleet": {"failure": {"lifetime": 100}}},
+    {"fleet": {"failure": {"outages": [{"kind": "server", "start": 1, "duration": 1}]}}},
+    {"fleet": {"availability": {"kind": "sessions", "on": 10, "off": 10}}},
+]
+
+
+@pytest.mark.parametrize("sections", UNCERTAIN, ids=str)
+def test_what_may_be_lost_or_discarded_is_not_certain(sections: dict[str, Any]) -> None:
+    for strategy in (
+        CERTAIN,
+        {"kind": "sync", "cohort": 2},
+        {"kind": "fedbuff", "buffer_size": 2, "concurrency": 2},
+    ):
+        assert every_update_is_used(scenario_from(scenario_data(4, strategy)))
+    data = scenario_data(4, CERTAIN)
+    data |= {key: data.get(key, {}) | value if key == "fleet" else value for key, value in sections.items()}
+    assert not every_update_is_used(scenario_from(data))
 
 
 def test_each_task_trains_from_its_own_version_on_its_own_samples() -> None:
@@ -172,17 +253,18 @@ def test_a_version_is_never_changed_once_it_is_made() -> None:
     of.learner.aggregate([task(0)], [1.0], Anchor.BASE)
     first, kept = of.learner.weights, of.learner.weights.clone()
     of.learner.aggregate([task(1)], [1.0], Anchor.CURRENT)
-    of.learner.evaluate()
+    of.learner.evaluate()()
     assert torch.equal(start, before)
     assert torch.equal(first, kept)
 
 
 def test_what_a_task_gives_depends_on_nothing_but_the_task() -> None:
     """Whatever trains before or beside it, and in whichever order: the same bits."""
-    one, other = noting()[0], noting()[0]
+    of = noting()[0]
+    one, other = SerialExecutor(of.recipe), SerialExecutor(of.recipe)
     tasks = [task(0), task(1), task(2), task(3, client=0, ordinal=1)]
-    alone = {each.id: one.learner._train([each])[0] for each in tasks}
-    for place, trained in enumerate(other.learner._train(tasks[::-1])):
+    alone = {each.id: one.train([Job(each, of.initial)])[0] for each in tasks}
+    for place, trained in enumerate(other.train([Job(each, of.initial) for each in tasks[::-1]])):
         assert torch.equal(trained.update, alone[tasks[::-1][place].id].update)
         assert trained.loss == alone[tasks[::-1][place].id].loss
 
@@ -191,7 +273,8 @@ def test_another_ordinal_shuffles_the_batches_anew() -> None:
     data = scenario_data(4, FEDASYNC)
     data["workload"]["training"] = {"batch_size": 3, "epochs": 2}
     of = tiny(data)
-    once, again, later = of.learner._train([task(0), task(0), task(1, client=0, ordinal=1)])
+    jobs = [Job(each, of.initial) for each in (task(0), task(0), task(1, client=0, ordinal=1))]
+    once, again, later = SerialExecutor(of.recipe).train(jobs)
     assert torch.equal(once.update, again.update)
     assert not torch.equal(once.update, later.update)
 
@@ -202,7 +285,7 @@ def test_the_test_set_is_what_is_evaluated() -> None:
     flat = torch.zeros_like(of.initial)
     flat[-2] = 5.0  # the bias of class 1 of 3
     of.learner._versions[0] = flat
-    evaluation = of.learner.evaluate()
+    evaluation = of.learner.evaluate()()
     share = float((of.samples.test_y == 1).float().mean())
     assert evaluation.accuracy == pytest.approx(share)
     scores = torch.tensor([0.0, 5.0, 0.0]).expand(len(of.samples.test_y), 3)
@@ -212,6 +295,6 @@ def test_the_test_set_is_what_is_evaluated() -> None:
 
 def test_an_unknown_aggregation_or_server_optimiser() -> None:
     with pytest.raises(TypeError, match="no such aggregation: Aggregation"):
-        combine(Aggregation(kind="mine"), torch.zeros(1, 1), torch.ones(1))
+        combine(Aggregation(kind="mine"), [torch.zeros(1)], torch.ones(1))
     with pytest.raises(TypeError, match="no such server optimiser: ServerOptimizer"):
         move(ServerOptimizer(kind="mine"), torch.zeros(1), torch.ones(1), {})

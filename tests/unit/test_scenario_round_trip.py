@@ -67,6 +67,7 @@ def test_a_resolved_scenario_has_every_default_written_out(tmp_path: Path) -> No
         "server_optimizer": {"kind": "sgd", "lr": 1.0, "momentum": 0.0},
         "stop": {"updates": 3, "time": None, "accuracy": None},
         "evaluation": {"every": 1},
+        "executor": {"kind": "auto", "precision": "float32", "device": "cpu"},
         "output": {"dir": "outputs", "plots": True, "timeline": True},
     }
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from flsim.observe.journal import Totals
 from flsim.observe.summary import summarise
-from flsim.records import Outcome, VersionRecord
+from flsim.records import Outcome, TrainingReport, VersionRecord
 
 
 def version(number: int, accuracy: float | None, loss: float | None = None) -> VersionRecord:
@@ -22,6 +22,7 @@ def summary_of(*versions: VersionRecord) -> dict[str, Any]:
         totals=Totals(dict.fromkeys(Outcome, 2) | {Outcome.AGGREGATED: 10}, 300, 200, 12.5),
         records_sha256="abc",
         versions=iter(versions),
+        training=TrainingReport("vmap", "because", 8, 2, 4),
     )
 
 
@@ -51,6 +52,14 @@ def test_a_summary_says_it_all():
         "bytes_up": 200,
         "bytes_down": 300,
         "energy_j": 12.5,
+        "training": {
+            "executor": "vmap",
+            "why": "because",
+            "tasks": 8,
+            "unused_share": 0.25,
+            "batches": 4,
+            "mean_batch": 2.0,
+        },
         "model_sha256": "hash 3",
         "records_sha256": "abc",
     }

@@ -6,8 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from flsim.errors import RunError
 from flsim.learn.executors.executor import BatchOrder, Job, Recipe, Trained
 from flsim.learn.optimizers import State, step
+from flsim.learn.weights import weights_of
 
 
 class SerialExecutor:
@@ -18,19 +20,30 @@ class SerialExecutor:
         self._training = recipe.training
         self._precision = recipe.precision
         self._order = BatchOrder(recipe.seed, recipe.training)
-        self._module = recipe.module()
+        self._module = recipe.module().to(recipe.data.flat[0].device)
         self._flat = recipe.layout.flatten(self._module)
         views = recipe.layout.views(self._flat)
-        for name, parameter in self._module.named_parameters():
-            parameter.data = views[name]
+        weights = weights_of(self._module)
+        for name, weight in weights.items():
+            weight.data = views[name]
+        self._others = [buffer for name, buffer in self._module.named_buffers() if name not in weights]
+        self._others_at_start = [buffer.clone() for buffer in self._others]
         self._parameters = list(self._module.parameters())
         self._values = [parameter.detach() for parameter in self._parameters]
 
     def train(self, jobs: Sequence[Job]) -> list[Trained]:
-        return [self._train(job) for job in jobs]
+        return [self._tried(job) for job in jobs]
 
     def close(self) -> None:
         pass
+
+    def _tried(self, job: Job) -> Trained:
+        try:
+            return self._train(job)
+        except (RuntimeError, ValueError) as error:  # what torch and a module of the user's own may raise
+            task = job.task
+            why = f"training task {task.id} of client {task.client} failed: {error}"
+            raise RunError(why) from error
 
     def _train(self, job: Job) -> Trained:
         all_x, all_y = self._data.of(job.task.client)
@@ -38,6 +51,8 @@ class SerialExecutor:
         if samples == 0:
             return Trained(torch.zeros_like(job.base), None)
         self._flat.copy_(job.base)
+        for buffer, at_start in zip(self._others, self._others_at_start, strict=True):
+            buffer.copy_(at_start)
         self._module.train()
         state, loss = State(), 0.0
         for batches in self._order.epochs(job.task, samples):

@@ -1,0 +1,91 @@
+"""The batches of several clients side by side: what each of them trains on at each step."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from flsim.learn.client_data import ClientData
+from flsim.learn.executors.executor import BatchOrder
+from flsim.records import Task
+from flsim.scenario.training import Training
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The batches of several tasks, padded to equal size: tensors [steps, clients, batch].
+
+    A padding slot repeats a sample of its own batch, so that what is computed from it is finite if the
+    batch is, and has the weight 0. No client has more steps than the one before it: `active[step]` of
+    them have a batch there, `width[step]` samples at most, so `[:active, :width]` is all of a step.
+    """
+
+    rows: Tensor  # of the client data
+    shares: Tensor  # 1 / (samples in the batch): weighted losses sum to the batch's mean loss
+    last: Tensor  # 1 / (samples of the client) in its last epoch: they sum to the mean loss over it
+    active: list[int]
+    width: list[int]
+
+    def to(self, device: torch.device) -> "Schedule":
+        """Return the schedule with its tensors on a device."""
+        rows, shares, last = self.rows.to(device), self.shares.to(device), self.last.to(device)
+        return Schedule(rows, shares, last, self.active, self.width)
+
+
+def schedule(tasks: Sequence[Task], data: ClientData, training: Training, order: BatchOrder) -> Schedule:
+    """Return the schedule of tasks in order of falling number of samples, each with one at least.
+
+    Raises ValueError if they are in another order.
+    """
+    spans = [data.span(task.client) for task in tasks]
+    samples = [len(span) for span in spans]
+    if samples != sorted(samples, reverse=True) or not samples[-1]:
+        raise ValueError(f"schedule: the numbers of samples must fall and stay above 0, not be {samples}")
+    batch = samples[0] if training.batch_size == "full" else min(training.batch_size, samples[0])
+    shape = (len(_slots(samples[0], batch, training.epochs).sizes), len(tasks), batch)
+    rows = np.zeros(shape, np.int64)
+    shares, last = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    sizes = np.zeros(shape[:2], np.int64)
+    for place, (task, span) in enumerate(zip(tasks, spans, strict=True)):
+        slots = _slots(len(span), batch, training.epochs)
+        steps = len(slots.sizes)
+        drawn = [part.numpy() for batches in order.epochs(task, len(span)) for part in batches]
+        rows[:steps, place] = np.concatenate(drawn)[slots.positions] + span.start
+        shares[:steps, place] = slots.shares
+        last[:steps, place] = slots.last
+        sizes[:steps, place] = slots.sizes
+    return Schedule(
+        torch.from_numpy(rows),
+        torch.from_numpy(shares),
+        torch.from_numpy(last),
+        np.count_nonzero(sizes, axis=1).tolist(),
+        sizes.max(axis=1).tolist(),
+    )
+
+
+@dataclass(frozen=True)
+class _Slots:
+    """How a client's samples fall into the slots of its batches, whatever their order is."""
+
+    positions: NDArray[np.int64]  # [steps, batch]: which one of all that its epochs go through
+    shares: NDArray[np.float32]  # [steps, batch]
+    last: NDArray[np.float32]  # [steps, batch]
+    sizes: NDArray[np.int64]  # [steps]
+
+
+@lru_cache(maxsize=512)
+def _slots(samples: int, batch: int, epochs: int) -> _Slots:
+    slots = np.arange(-(-samples // batch) * batch).reshape(-1, batch)
+    real = slots < samples
+    sizes = np.tile(real.sum(axis=1), epochs)
+    # Only an epoch's last batch can have padding: it repeats the first sample of that batch.
+    one_epoch = np.where(real, slots, slots[:, :1])
+    positions = np.concatenate([one_epoch + epoch * samples for epoch in range(epochs)])
+    shares = (np.tile(real, (epochs, 1)) / sizes[:, None]).astype(np.float32)
+    last = np.zeros_like(shares)
+    last[-len(real) :] = real / np.float32(samples)
+    return _Slots(positions, shares, last, sizes)

@@ -1,0 +1,126 @@
+"""Any torch module, trained for many clients at once: what `torch.func.vmap` does to it, traced.
+
+The trace runs about twice as fast as vmap itself, which would find out at every step how to do without
+a dimension. A trace is for one shape, so shapes are kept few: batches are padded to powers of two, and
+finished clients are computed along until half of a chunk is finished.
+"""
+
+from collections.abc import Callable
+from threading import Lock
+
+import torch
+from torch import Tensor
+from torch.fx import GraphModule
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from flsim.learn.executors.executor import Recipe
+from flsim.learn.executors.gradients import Gradients, Parameters, check_stackable, stacked_gradients
+from flsim.learn.executors.stacking import of_first
+from flsim.learn.optimizers import State, step
+from flsim.scenario.training import Optimizer
+
+Program = Callable[..., list[Tensor]]
+
+
+class Vectorised:
+    """A module of any kind. See `stacking.StackedModel`."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        """Raises CannotStack if training clients together would not be training them one by one."""
+        all_x, _ = recipe.data.flat
+        module = recipe.module().to(all_x.device).train()
+        if len(all_x):
+            check_stackable(module, recipe)
+        self._layout = recipe.layout
+        self._optimizer = recipe.training.optimizer
+        self._traced = stacked_gradients(module, recipe.precision == "bfloat16")
+        size = recipe.training.batch_size
+        self._widest = None if size == "full" else size
+        self._programs: dict[tuple[int, int], Program] = {}
+        self._tracing = Lock()
+
+    def start(self, weights: Tensor) -> "VectorisedTraining":
+        """Return the training of clients with these weights [clients, parameters]."""
+        views, trained = self._layout.views(weights), self._layout.trained
+        return VectorisedTraining(self.gradients, views, trained, self._optimizer)
+
+    def gradients(
+        self, parameters: Parameters, x: Tensor, y: Tensor, shares: Tensor
+    ) -> tuple[Parameters, Tensor]:
+        """Return gradients and losses of the clients that x, y and shares are of.
+
+        `parameters` may be those of further clients, behind them.
+        """
+        active, width = y.shape
+        clients, padded = self._shape(len(next(iter(parameters.values()))), active, width)
+        inputs = [value[:clients] for value in parameters.values()]
+        inputs += [_padded(x, clients, padded), _padded(y, clients, padded)]
+        # What is padded counts for nothing.
+        inputs += [torch.constant_pad_nd(shares, (0, padded - width, 0, clients - active))]
+        with self._tracing:
+            if (clients, padded) not in self._programs:
+                self._programs[clients, padded] = self._program(list(parameters), inputs)
+        *found, losses = self._programs[clients, padded](*inputs)
+        return dict(zip(parameters, (value[:active] for value in found), strict=True)), losses[
+            :active, :width
+        ]
+
+    def _shape(self, capacity: int, active: int, width: int) -> tuple[int, int]:
+        """Return how many clients and samples are computed for a batch of so many."""
+        clients = capacity
+        while (clients + 1) // 2 >= active and clients > 1:
+            clients = (clients + 1) // 2
+        wider = 1 << (width - 1).bit_length()
+        return clients, wider if self._widest is None else min(wider, self._widest)
+
+    def _program(self, names: list[str], inputs: list[Tensor]) -> Program:
+        """Return what computes gradients and losses from inputs of these shapes."""
+
+        def gradients(*tensors: Tensor) -> list[Tensor]:
+            *values, x, y, shares = tensors
+            found, losses = self._traced(dict(zip(names, values, strict=True)), x, y, shares)
+            return [*(found[name] for name in names), losses]
+
+        return self._translated(make_fx(gradients)(*inputs), inputs)
+
+    def _translated(self, graph: GraphModule, inputs: list[Tensor]) -> Program:
+        """Return what runs a trace: its own Python code."""
+        forward: Program = graph.forward
+        return forward
+
+
+class VectorisedTraining:
+    """The training of one chunk of clients: views of their weights, and the optimiser's state."""
+
+    def __init__(
+        self,
+        gradients: Gradients,
+        parameters: Parameters,
+        trained: tuple[str, ...],
+        optimizer: Optimizer,
+    ) -> None:
+        """`trained`: which of the parameters are moved; the others are constants in the module's state."""
+        self._gradients = gradients
+        self._parameters = parameters
+        self._trained = trained
+        self._optimizer = optimizer
+        self._state = State()
+
+    def step(self, x: Tensor, y: Tensor, shares: Tensor) -> Tensor:
+        """Train the first clients one step. See `stacking.StackedTraining`."""
+        gradients, losses = self._gradients(self._parameters, x, y, shares)
+        self._state = of_first(len(x), self._state)
+        moved = [self._parameters[name][: len(x)] for name in self._trained]
+        step(self._optimizer, moved, [gradients[name] for name in self._trained], self._state)
+        return losses
+
+
+def _padded(batch: Tensor, clients: int, width: int) -> Tensor:
+    """Repeat each client's first sample up to a width, and the first client up to a number of clients."""
+    for dimension, size in ((1, width), (0, clients)):
+        missing = size - batch.shape[dimension]
+        if missing:
+            first = batch.narrow(dimension, 0, 1)
+            shape = [missing if place == dimension else -1 for place in range(batch.ndim)]
+            batch = torch.cat([batch, first.expand(shape)], dimension)
+    return batch

@@ -1,0 +1,157 @@
+"""Training clients together is training them one after the other: the stacked executors against serial."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flsim.learn.executors import BatchOrder, Executor, Recipe
+from flsim.learn.executors.build import build_executor
+from flsim.learn.executors.chain import Chain, chain
+from flsim.learn.executors.schedule import schedule
+from flsim.learn.executors.stacked import StackedExecutor
+from flsim.learn.executors.vectorised import Vectorised
+from flsim.scenario.executor import Vmap
+from flsim.scenario.model import Logistic, Mlp
+from flsim.scenario.training import Adam, Sgd, Training
+from tests.stacks import CNN, assert_identical, assert_same, client_data, jobs, recipe, serial, trained
+
+RATES = st.sampled_from((0.02, 0.3))
+DECAYS = st.sampled_from((0.0, 0.01))
+OPTIMIZERS = st.one_of(
+    st.builds(Sgd, lr=RATES),
+    st.builds(
+        Sgd, lr=RATES, weight_decay=DECAYS, momentum=st.sampled_from((0.0, 0.9)), nesterov=st.booleans()
+    ),
+    # An epsilon that rounding errors are small beside: Adam divides by the size of the gradients.
+    st.builds(Adam, lr=RATES, weight_decay=DECAYS, epsilon=st.just(1e-3)),
+)
+TRAININGS = st.builds(
+    Training,
+    epochs=st.integers(1, 3),
+    batch_size=st.one_of(st.just("full"), st.integers(1, 9)),
+    optimizer=OPTIMIZERS,
+)
+CHAINS = st.one_of(
+    st.just(Logistic()),
+    st.builds(Mlp, hidden=st.lists(st.integers(1, 6), min_size=1, max_size=3)),
+)
+# Clients without samples, with a single one, and with a few.
+SIZES = st.lists(st.sampled_from((0, 1, 2, 3, 5, 8, 9, 13)), min_size=1, max_size=6)
+
+
+@st.composite
+def work(draw: st.DrawFn) -> tuple[list[int], list[int]]:
+    """The sizes of clients, one of them above 0, and which of them have tasks."""
+    sizes = draw(SIZES.filter(any))
+    return sizes, draw(st.lists(st.integers(0, len(sizes) - 1), max_size=8))
+
+
+LIMITS = st.fixed_dictionaries(
+    {"chunk": st.one_of(st.none(), st.integers(1, 5)), "threads": st.integers(1, 2)}
+)
+
+
+@settings(max_examples=150)
+@given(work=work(), model=CHAINS, training=TRAININGS, limits=LIMITS)
+def test_chains_learn_what_serial_does(
+    work: tuple[list[int], list[int]], model: Mlp, training: Training, limits: dict[str, int]
+) -> None:
+    task = recipe(work[0], model, training)
+    executor = build_executor(Vmap(**limits), task)
+    assert isinstance(chain(task), Chain)
+    assert_same(trained(executor, jobs(task, work[1])), serial(task, jobs(task, work[1])))
+
+
+@settings(max_examples=50)
+@given(work=work(), model=st.one_of(CHAINS, st.just(CNN)), training=TRAININGS, limits=LIMITS)
+def test_any_module_learns_what_serial_does(
+    work: tuple[list[int], list[int]], model: Mlp, training: Training, limits: dict[str, int]
+) -> None:
+    task = recipe(work[0], model, training)
+    executor = StackedExecutor(task, Vectorised(task), **limits)
+    assert_same(trained(executor, jobs(task, work[1])), serial(task, jobs(task, work[1])))
+
+
+@settings(max_examples=30)
+@given(work=work(), model=CHAINS, training=TRAININGS, chunk=st.integers(1, 5))
+def test_neither_a_second_time_nor_a_second_thread_moves_a_bit(
+    work: tuple[list[int], list[int]], model: Mlp, training: Training, chunk: int
+) -> None:
+    task = recipe(work[0], model, training)
+    tasks = jobs(task, work[1])
+    first = trained(build_executor(Vmap(chunk=chunk, threads=1), task), tasks)
+    for threads in (1, 2):
+        assert_identical(trained(build_executor(Vmap(chunk=chunk, threads=threads), task), tasks), first)
+
+
+@pytest.mark.parametrize("kind", ["chain", "any module"])
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        Sgd(lr=0.3),
+        Sgd(lr=0.3, weight_decay=0.01),
+        Sgd(lr=0.1, momentum=0.9),
+        Sgd(lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.01),
+        Adam(lr=0.02, epsilon=1e-3, weight_decay=0.01),
+    ],
+)
+def test_optimizers_go_on_when_other_clients_are_finished(kind: str, optimizer: Sgd) -> None:
+    task = recipe([9, 1, 5, 13], training=Training(epochs=2, batch_size=4, optimizer=optimizer))
+    tasks = jobs(task, [0, 1, 2, 3])
+    assert_same(trained(executor_of(kind, task), tasks), serial(task, tasks))
+
+
+@pytest.mark.parametrize("kind", ["chain", "any module"])
+@pytest.mark.parametrize("batch_size", [2, 5, "full"])
+def test_padding_counts_for_nothing(kind: str, batch_size: int) -> None:
+    """Chunks of five, the last of which is finished first; batches that are no power of two."""
+    optimizer = Sgd(lr=0.3, momentum=0.5)
+    task = recipe([9] * 8 + [7, 6], training=Training(epochs=2, batch_size=batch_size, optimizer=optimizer))
+    tasks = jobs(task, range(10))
+    assert_same(trained(executor_of(kind, task), tasks), serial(task, tasks))
+
+
+def executor_of(kind: str, task: Recipe) -> Executor:
+    stacked = chain(task) if kind == "chain" else Vectorised(task)
+    assert stacked
+    return StackedExecutor(task, stacked, chunk=8, threads=2)
+
+
+@pytest.mark.parametrize("kind", ["chain", "any module"])
+@pytest.mark.parametrize("poison", [float("nan"), float("inf")])
+@pytest.mark.parametrize("optimizer", [Sgd(lr=0.3), Sgd(lr=0.3, momentum=0.9)])
+def test_a_client_that_is_not_finite_stays_alone(kind: str, poison: float, optimizer: Sgd) -> None:
+    sizes = [9, 7, 7, 5]
+    training = Training(epochs=2, batch_size=4, optimizer=optimizer)
+    healthy = trained(executor_of(kind, task := recipe(sizes, training=training)), jobs(task, range(4)))
+    for sick in range(4):
+        data = client_data(sizes)
+        data.of(sick)[0][0] = poison
+        task = recipe(sizes, training=training, data=data)
+        found = trained(executor_of(kind, task), jobs(task, range(4)))
+        assert not found[sick].update.isfinite().all()
+        others = [client for client in range(4) if client != sick]
+        assert_identical([found[client] for client in others], [healthy[client] for client in others])
+
+
+@given(sizes=st.lists(st.integers(1, 14), min_size=1, max_size=5), training=TRAININGS)
+def test_a_schedule_is_every_clients_batches_in_their_order(sizes: list[int], training: Training) -> None:
+    sizes.sort(reverse=True)
+    task = recipe(sizes, training=training)
+    order, tasks = BatchOrder(task.seed, training), [job.task for job in jobs(task, range(len(sizes)))]
+    plan = schedule(tasks, task.data, training, order)
+    for place, size in enumerate(sizes):
+        epochs = list(order.epochs(tasks[place], size))
+        batches = [batch + task.data.span(place).start for epoch in epochs for batch in epoch]
+        for step, batch in enumerate(batches):
+            assert plan.active[step] > place
+            assert plan.width[step] >= len(batch)
+            real = plan.shares[step, place] > 0
+            assert torch.equal(plan.rows[step, place][real], batch)
+            assert set(plan.rows[step, place].tolist()) == set(batch.tolist())  # the padding is its own
+            assert plan.shares[step, place].sum() == pytest.approx(1)
+            in_last = step >= len(batches) - len(epochs[-1])
+            assert plan.last[step, place].sum() == pytest.approx(len(batch) / size if in_last else 0)
+        assert all(active <= place for active in plan.active[len(batches) :])
+    assert plan.active == sorted(plan.active, reverse=True)
