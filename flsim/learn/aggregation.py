@@ -8,8 +8,6 @@ from torch import Tensor
 
 from flsim.scenario.server import Aggregation, Mean
 
-_AT_ONCE = 16  # updates that are stacked: with a thousand of them, a copy of all would be the peak of a run
-
 
 @singledispatch
 def combine(spec: Aggregation, updates: Sequence[Tensor], weights: Tensor) -> Tensor:
@@ -22,9 +20,7 @@ def combine(spec: Aggregation, updates: Sequence[Tensor], weights: Tensor) -> Te
 
 @combine.register
 def _(spec: Mean, updates: Sequence[Tensor], weights: Tensor) -> Tensor:
-    weights = weights.to(updates[0].device)
     total = torch.zeros_like(updates[0])
-    for start in range(0, len(updates), _AT_ONCE):
-        stacked = torch.stack(list(updates[start : start + _AT_ONCE]))
-        total += weights[start : start + _AT_ONCE] @ stacked
+    for update, weight in zip(updates, weights.tolist(), strict=True):
+        total.add_(update, alpha=weight)  # one after the other: a thousand updates are never stacked
     return total

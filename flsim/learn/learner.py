@@ -70,7 +70,7 @@ class TorchLearner:
         trained = [self._trained.pop(task.id) for task in tasks]
         self._used += len(tasks)
         updates = [self._anchored(t, r, anchor) for t, r in zip(tasks, trained, strict=True)]
-        valid = [bool(update.isfinite().all()) for update in updates]
+        valid = [_is_finite(update) for update in updates]
         model = self.weights
         if any(valid):
             kept = [update for update, ok in zip(updates, valid, strict=True) if ok]
@@ -130,6 +130,11 @@ class TorchLearner:
         if version != self._current and self._open[version] == 0:
             self._versions.pop(version, None)
             del self._open[version]
+
+
+def _is_finite(update: Tensor) -> bool:
+    """Return whether all of an update is finite. A finite sum, which is quick to have, says so."""
+    return bool(update.sum().isfinite()) or bool(update.isfinite().all())
 
 
 def _rescaled(weights: Sequence[float], valid: Sequence[bool]) -> Tensor:

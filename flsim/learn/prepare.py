@@ -9,11 +9,11 @@ from flsim.errors import ScenarioError
 from flsim.learn.client_data import ClientData
 from flsim.learn.costs import torch_costs
 from flsim.learn.datasets import load
-from flsim.learn.evaluation import CentralTest
+from flsim.learn.evaluation import CentralTest, convolves
 from flsim.learn.executors import Recipe
 from flsim.learn.executors.choice import choose
 from flsim.learn.learner import TorchLearner
-from flsim.learn.models import initialised
+from flsim.learn.models import build, initialised
 from flsim.learn.partitions import partition
 from flsim.records import TaskCosts
 from flsim.scenario import Scenario
@@ -41,10 +41,16 @@ def prepare(scenario: Scenario, workload: TorchWorkload) -> Prepared:
     parts = partition(
         workload.data.partition, samples.train_y.numpy(), scenario.fleet.clients, scenario.seed
     )
-    data = ClientData(samples.train_x.to(device), samples.train_y.to(device), parts)
+    shape = samples.input_shape
+    layout = torch.contiguous_format
+    if convolves(build(workload.model, shape, samples.classes)):
+        layout = torch.channels_last  # in which pooling is several times as fast
+    train_x = samples.train_x.to(device, memory_format=layout)
+    test_x = samples.test_x.to(device, memory_format=layout)
+    data = ClientData(train_x, samples.train_y.to(device), parts)
     recipe = Recipe(
         workload.model,
-        samples.input_shape,
+        shape,
         samples.classes,
         workload.training,
         scenario.seed,
@@ -52,13 +58,13 @@ def prepare(scenario: Scenario, workload: TorchWorkload) -> Prepared:
         scenario.executor.precision,
     )
     module = initialised(recipe.module(), scenario.seed)
-    costs = torch_costs(workload, recipe.layout, recipe.input_shape, samples.classes, data.sizes)
+    costs = torch_costs(workload, recipe.layout, shape, samples.classes, data.sizes)
     learner = TorchLearner(
         scenario,
         recipe.layout.flatten(module).to(device),
         recipe.layout,
         choose(scenario.executor, recipe, fmean(costs.work_flop)),
-        CentralTest(module.to(device), recipe.layout, samples.test_x.to(device), samples.test_y.to(device)),
+        CentralTest(module.to(device), recipe.layout, test_x, samples.test_y.to(device)),
     )
     return Prepared(costs, learner)
 

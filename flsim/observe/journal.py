@@ -163,11 +163,15 @@ class ParquetJournal:
 
     def task(self, record: TaskRecord) -> None:
         """Take the row of a task that has ended. Rows may come in any order."""
-        self._take(self._tasks, record)
+        if self._closed:
+            raise RunError(f"the journal is closed; it cannot take {record}")
+        self._tasks.take(record, self._row_group_rows)
 
     def version(self, record: VersionRecord) -> None:
         """Take the row of a server update."""
-        self._take(self._versions, record)
+        if self._closed:
+            raise RunError(f"the journal is closed; it cannot take {record}")
+        self._versions.take(record, self._row_group_rows)
 
     def totals(self) -> Totals:
         """Return what the tasks so far come to."""
@@ -202,11 +206,6 @@ class ParquetJournal:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
-
-    def _take(self, writer: _TableWriter, record: NamedTuple) -> None:
-        if self._closed:
-            raise RunError(f"the journal is closed; it cannot take {record}")
-        writer.take(record, self._row_group_rows)
 
     def _flush(self) -> None:
         if not self._closed:

@@ -10,6 +10,8 @@ from flsim.policy.strategy import Strategy
 from flsim.policy.view import Arrival, Decision, Dispatch, View, Wait
 from flsim.records import Task
 
+_WAIT = Wait()
+
 
 class ConcurrentStrategy(Strategy):
     """Keeps `concurrency` tasks in flight, and discards updates staler than `max_staleness`."""
@@ -41,6 +43,8 @@ class ConcurrentStrategy(Strategy):
     def refill(self, view: View, until_s: float | None = None) -> Decision:
         """Fill the free slots with idle clients, or wait."""
         free = self.concurrency - view.in_flight
-        if free > 0 and view.idle > 0:
+        if free <= 0:
+            return _WAIT if until_s is None else Wait(until_s)
+        if view.idle > 0:
             return Dispatch(view.select(free))
-        return Wait(until_s, free > 0)
+        return Wait(until_s, for_clients=True)

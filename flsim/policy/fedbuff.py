@@ -47,10 +47,9 @@ class FedBuff(ConcurrentStrategy):
 
     def _due_s(self, view: View) -> float | None:
         """When the buffer is to be aggregated, if that is known."""
-        if self.round_duration is None:
-            full = self.buffer_size is not None and len(view.inbox) >= self.buffer_size
-            return view.now if full else None
-        if not view.inbox:
+        if self.buffer_size is not None:
+            return view.now if len(view.inbox) >= self.buffer_size else None
+        if self.round_duration is None or not view.inbox:
             return None
         return self._round_end_s(view.inbox[0].arrived_s, self.round_duration)
 

@@ -78,6 +78,9 @@ class Constant(Distribution):
     def quantile(self, u: float) -> float:
         return self.value
 
+    def column(self, uniforms: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.broadcast_to(np.float64(self.value), len(uniforms))  # one value in memory
+
     @property
     def expectation(self) -> float:
         return self.value

@@ -29,12 +29,16 @@ def draw_devices(scenario: Scenario) -> Devices:
     downlinks = Stream(seed, "device.downlink").uniforms(clients)
     uplinks = _correlated(Stream(seed, "device.uplink").uniforms(clients), downlinks, correlation.links)
     latencies = Stream(seed, "device.latency").uniforms(clients)
+    rates = np.empty((clients, 3))  # a task reads all of its client's: side by side, they are one access
+    rates[:, 0] = _speeds(scenario, classes, device_class, downlinks)
+    rates[:, 1] = network.downlink.column(downlinks)
+    rates[:, 2] = network.uplink.column(uplinks)
     return Devices(
         class_names=tuple(name for name, _ in classes),
         device_class=device_class,
-        speed_flops=_speeds(scenario, classes, device_class, downlinks),
-        downlink_bps=network.downlink.column(downlinks),
-        uplink_bps=network.uplink.column(uplinks),
+        speed_flops=rates[:, 0],
+        downlink_bps=rates[:, 1],
+        uplink_bps=rates[:, 2],
         latency_s=network.latency.column(latencies),
     )
 

@@ -97,9 +97,10 @@ class Flight(Process):
 
     def _transfer_ended(self) -> float | None:
         """Take in what has come, or lost its way; return the seconds until the next attempt, if any."""
-        course, direction = self._course, self._direction
-        assert self._transfer is not None  # noqa: S101
-        self._settle(self._transfer, self._transfer.size_bytes)
+        course, direction, transfer = self._course, self._direction, self._transfer
+        assert transfer is not None  # noqa: S101
+        self._transfer = None
+        self._settle(transfer, transfer.size_bytes)
         if course.attempts is not None and course.attempts.fails(self.task, direction, self._failed):
             self._failed += 1
             if self._failed <= course.attempts.retries:
@@ -114,8 +115,7 @@ class Flight(Process):
         return None
 
     def _settle(self, transfer: Transfer, moved_bytes: int) -> None:
-        """Close the account of the present transfer."""
-        self._transfer = None
+        """Enter a transfer that is over into the accounts."""
         seconds = self.env.now - transfer.started_s
         if self._direction is Direction.DOWN:
             self.bytes_down += moved_bytes
@@ -127,6 +127,7 @@ class Flight(Process):
     def _break_off(self) -> None:
         """Stop what is under way, and count how far it has come."""
         if (transfer := self._transfer) is not None:
+            self._transfer = None
             self._settle(transfer, transfer.cancel())
         elif self._computing_since_s is not None:
             self.computed_s += self.env.now - self._computing_since_s

@@ -21,9 +21,12 @@ class IdleSet(Sequence[int]):
 
     def remove(self, client: int) -> None:
         """Remove a client; the last member takes its place. Raises KeyError if it is not in the set."""
-        if client not in self:
+        try:
+            position = self._position[client] if client >= 0 else _ABSENT
+        except (IndexError, TypeError):  # a strategy of the user's own may ask for anything
+            position = _ABSENT
+        if position == _ABSENT:
             raise KeyError(client)
-        position = self._position[client]
         last = self._members.pop()
         if last != client:
             self._members[position] = last

@@ -40,7 +40,7 @@ class Presence:
         self._repairs = 0  # clients sent away that are still to come back
         self._last_return_s = last_return(schedules)
         self._is_over = self._in_vain()
-        self._wake_s = math.inf  # the earliest wake that is scheduled
+        self._wakes: list[float] = []  # the wakes that are scheduled, the earliest last
         self._changed: Changed = _nobody
         self._over: Callable[[], None] = _nothing
 
@@ -88,17 +88,17 @@ class Presence:
         return first
 
     def _plan(self) -> None:
-        """Make sure of a wake at the next change. One that has become too late does no harm."""
+        """Make sure of a wake at the next change. One that has become too early does no harm."""
         instant = self._calendar.first()
-        if instant < self._wake_s:
-            self._wake_s = instant
+        if instant < math.inf and not (self._wakes and self._wakes[-1] <= instant):
+            self._wakes.append(instant)
             call_at(self._env, instant, self._pass)
 
     def _pass(self, _: Event) -> None:
         """Take in all that changes at this instant, and tell what came of it."""
         now = self._env.now
-        if now >= self._wake_s:
-            self._wake_s = math.inf
+        while self._wakes and self._wakes[-1] <= now:
+            self._wakes.pop()
         touched = self._steps(now)
         for client in sorted(touched) if len(touched) > 1 else touched:
             self._tell(client, for_good=touched[client])

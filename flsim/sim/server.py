@@ -137,7 +137,9 @@ class Server:
             elif time_is_up is not None:
                 ending = time_is_up
             elif isinstance(decision, Wait):
-                return decision if self._something_comes(decision) else self._in_vain(decision)
+                if self._flights or self._something_comes(decision):
+                    return decision
+                ending = stopping.nothing_to_come(len(self._idle), decision.for_clients)
             elif isinstance(decision, Dispatch):
                 self._dispatch(decision.clients)
             elif isinstance(decision, Discard):
@@ -161,14 +163,10 @@ class Server:
         return self._stopping.ending(self.version, accuracy)
 
     def _something_comes(self, decision: Wait) -> bool:
-        """Return whether there is something that can end this wait."""
-        if self._flights or decision.until_s is not None or self.back is not None:
+        """Return whether there is something that can end this wait, though no task is under way."""
+        if decision.until_s is not None or self.back is not None:
             return True
         return decision.for_clients and self._around.presence.next_change() < math.inf
-
-    def _in_vain(self, decision: Wait) -> Ending:
-        """Return the ending of a run in which nothing can end this wait."""
-        return self._stopping.nothing_to_come(len(self._idle), decision.for_clients)
 
     def _wait(self, decision: Wait) -> Signal:
         self._signal = Signal(self._env)

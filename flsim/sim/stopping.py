@@ -65,6 +65,8 @@ class Stopping:
             return Ending(
                 "accuracy", f"the accuracy reached {accuracy:.4f}; the target was {stop.accuracy}"
             )
+        if not (self._failures or self._discards or self._vain_wakes):
+            return None  # nearly always
         limit = 1000 + 10 * self._most_in_flight
         if self._failures >= limit:
             return Ending("stalled", f"{self._failures} tasks in a row ended without an update")

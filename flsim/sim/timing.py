@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from flsim.draws import Stream
 from flsim.records import Anchor, Evaluation, Task, TaskCosts, TrainingReport, UpdateResult
 from flsim.scenario import Scenario
@@ -17,7 +19,7 @@ def synthetic_costs(scenario: Scenario, workload: SyntheticWorkload) -> TaskCost
     return TaskCosts(
         download_bytes=round(workload.download),
         upload_bytes=round(workload.upload),
-        samples=[workload.samples] * clients,
+        samples=np.broadcast_to(np.int64(workload.samples), clients).data,
         work_flop=workload.compute.column(uniforms).data,
     )
 

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from simpy import Event
-from simpy.events import NORMAL, EventPriority
 
 import flsim.sim.world
 from flsim.sim.agenda import Agenda
@@ -20,15 +19,21 @@ EVENTS_BESIDES = 100
 
 
 class CountingAgenda(Agenda):
-    """Counts the events that are entered for each instant."""
+    """Counts the events of each instant."""
 
     def __init__(self) -> None:
         super().__init__()
         self.events: Counter[float] = Counter()
 
-    def schedule(self, event: Event, priority: EventPriority = NORMAL, delay: float = 0.0) -> None:
-        super().schedule(event, priority, delay)
-        self.events[self.now + delay] += 1
+    def step(self) -> None:
+        super().step()
+        self.events[self.now] += 1
+
+    def run(self, until: float | Event | None = None) -> object:
+        assert isinstance(until, Event)
+        while not until.processed:
+            self.step()
+        return until.value
 
 
 def events_per_instant(data: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> int:

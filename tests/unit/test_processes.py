@@ -259,3 +259,25 @@ def test_a_scenario_asks_for_it(of: Recipe) -> None:
     built = build_executor(Processes(workers=3), of)
     assert isinstance(built, ProcessesExecutor)
     assert built._most == 3
+
+
+def test_a_script_without_a_guard_is_not_run_again_by_its_workers(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from flsim.learn.executors.processes import ProcessesExecutor\n"
+        "from tests.executors import jobs, recipe\n"
+        "print('started')\n"
+        "of = recipe()\n"
+        "executor = ProcessesExecutor(of, 2)\n"
+        "print(len(executor.train(jobs(of, 4))))\n"
+        "executor.close()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, script],
+        capture_output=True,
+        text=True,
+        env=environment(),
+        timeout=DEADLINE_S,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "started\n4\n", "")

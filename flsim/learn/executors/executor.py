@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from flsim.draws import Stream
@@ -75,12 +77,16 @@ class BatchOrder:
         self._draws = Stream(seed, "training.order")
         self._training = training
 
+    def permutations(self, task: Task, samples: int) -> NDArray[np.int64]:
+        """Return the order of the samples in each epoch: [epochs, samples]."""
+        epochs, size = self._training.epochs, self._training.batch_size
+        if size == "full" or size >= samples:
+            return np.broadcast_to(np.arange(samples), (epochs, samples))
+        generator = self._draws.generator(task.client, task.ordinal)
+        return np.stack([generator.permutation(samples) for _ in range(epochs)])
+
     def epochs(self, task: Task, samples: int) -> Iterator[list[Tensor]]:
         """Yield the batches of each epoch as index tensors; every sample once per epoch."""
-        generator = self._draws.generator(task.client, task.ordinal)
         size = self._training.batch_size
-        for _ in range(self._training.epochs):
-            if size == "full" or size >= samples:
-                yield [torch.arange(samples)]
-            else:
-                yield list(torch.split(torch.from_numpy(generator.permutation(samples)), size))
+        for order in torch.tensor(self.permutations(task, samples)):
+            yield list(torch.split(order, samples if size == "full" else size))

@@ -6,6 +6,7 @@ Which worker trains which task makes no difference to the bits.
 
 import os
 import signal
+import sys
 import traceback
 import weakref
 from collections import Counter, deque
@@ -14,6 +15,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from types import ModuleType
 from typing import TypeAlias
 
 import torch
@@ -178,7 +180,7 @@ class _Worker:
         self._process: BaseProcess = _processes.Process(
             target=_work, args=(theirs, recipe, memory.bases, memory.updates), daemon=True
         )
-        with _uninterrupted_children():
+        with _children():
             self._process.start()
         theirs.close()  # so that the pipe ends when the worker does
 
@@ -227,14 +229,21 @@ class _Worker:
 
 
 @contextmanager
-def _uninterrupted_children() -> Iterator[None]:
-    """Start processes that do not hear ^C, which goes to the whole group: only the parent acts on it."""
+def _children() -> Iterator[None]:
+    """Start processes that hear no ^C, which goes to the whole group, and do not run the main script again.
+
+    Only the parent acts on ^C. Python would have each of them import the script that it was started with,
+    for what may be defined there; nothing is, and a script without a guard would start all over.
+    """
     resource_tracker.ensure_running()  # when it starts, it unblocks the signal
     _processes.set_forkserver_preload([__name__])
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
     try:
         yield
     finally:
+        sys.modules["__main__"] = main
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 

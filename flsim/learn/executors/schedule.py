@@ -53,8 +53,8 @@ def schedule(tasks: Sequence[Task], data: ClientData, training: Training, order:
     for place, (task, span) in enumerate(zip(tasks, spans, strict=True)):
         slots = _slots(len(span), batch, training.epochs)
         steps = len(slots.sizes)
-        drawn = [part.numpy() for batches in order.epochs(task, len(span)) for part in batches]
-        rows[:steps, place] = np.concatenate(drawn)[slots.positions] + span.start
+        drawn = order.permutations(task, len(span)).reshape(-1)
+        rows[:steps, place] = drawn[slots.positions] + span.start
         shares[:steps, place] = slots.shares
         last[:steps, place] = slots.last
         sizes[:steps, place] = slots.sizes

@@ -19,16 +19,17 @@ class Access:
 
     def __init__(self, devices: Devices, direction: Direction, variation: float, seed: int) -> None:
         downwards = direction is Direction.DOWN
-        self._rates_bps = (devices.downlink_bps if downwards else devices.uplink_bps).data
+        self.rates_bps = (devices.downlink_bps if downwards else devices.uplink_bps).data
         self.latencies_s = devices.latency_s.data
         self._draws = Stream(seed, "transfer.downlink" if downwards else "transfer.uplink")
         variance = math.log1p(variation * variation)  # of the logarithm
         self._sigma, self._mu = math.sqrt(variance), -variance / 2
+        self.varies = variance > 0
 
     def limit_bps(self, task: Task) -> float:
         """Return the most that the client's own link carries of a transfer, in bit/s."""
-        rate: float = self._rates_bps[task.client]
-        if self._sigma:
+        rate: float = self.rates_bps[task.client]
+        if self.varies:
             u = self._draws.uniform(task.client, task.ordinal)
             rate *= math.exp(self._mu + self._sigma * _STANDARD_NORMAL.inv_cdf(u))
         return rate

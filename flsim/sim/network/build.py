@@ -40,7 +40,8 @@ class FleetNetwork:
         client = task.client
         access = self._down if direction is Direction.DOWN else self._up
         link, latency_s = self._ways.of(direction, client)
-        return link.start(size_bytes, access.limit_bps(task), access.latencies_s[client] + latency_s)
+        limit_bps = access.limit_bps(task) if access.varies else access.rates_bps[client]
+        return link.start(size_bytes, limit_bps, access.latencies_s[client] + latency_s)
 
     def uncontended_s(self, direction: Direction, task: Task, size_bytes: int) -> float:
         client = task.client

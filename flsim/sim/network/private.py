@@ -16,10 +16,14 @@ class SteadyTransfer(Transfer):
     """A transfer at one rate: its end is known at its start."""
 
     def __init__(self, env: Environment, size_bytes: int, rate_bps: float, latency_s: float) -> None:
-        super().__init__(env, size_bytes)
-        self._flows_from_s = self.started_s + latency_s
+        # What Transfer and SimPy's Timeout do, written out: there is nothing that a run makes more of.
+        self.env = env
+        self.callbacks = []
+        self.size_bytes = size_bytes
+        self.started_s = now = env.now
+        self._flows_from_s = now + latency_s
         self._rate_bps = rate_bps
-        self._ok, self._value = True, None  # as in SimPy's Timeout: it cannot but happen
+        self._ok, self._value = True, None
         env.schedule(self, HAPPEN, latency_s + 8 * size_bytes / rate_bps)
 
     def cancel(self) -> int:

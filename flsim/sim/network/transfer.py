@@ -23,8 +23,7 @@ class Transfer(Signal, ABC):
     """Bytes under way: the event that the last of them has arrived."""
 
     def __init__(self, env: Environment, size_bytes: int) -> None:
-        self.env = env  # Event.__init__, written out as in SimPy's own events: there are many transfers
-        self.callbacks = []
+        super().__init__(env)
         self.size_bytes = size_bytes
         self.started_s = env.now
 
