@@ -166,11 +166,13 @@ def test_closing_ends_the_workers_and_gives_the_memory_back(of: Recipe) -> None:
 
 # A user's program, which says who its workers are and then has them work for ever.
 PROGRAM = """
+import signal
 from tests.integration.command import DEADLINE_S, environment
 from tests.executors import jobs, recipe
 from flsim.learn.executors.processes import ProcessesExecutor
 
 def main(epochs):
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # who runs the tests may ignore it
     of = recipe()
     executor = ProcessesExecutor(of, 2)
     executor.train(jobs(of, 4))
