@@ -33,5 +33,19 @@ class Normalised(nn.Module):
         return out
 
 
+class Dropping(nn.Module):
+    """Dropout: it draws random numbers in training."""
+
+    def __init__(self, inputs: int = 6, hidden: int = 8, classes: int = 3) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(inputs, hidden), nn.ReLU(), nn.Dropout(0.5), nn.Linear(hidden, classes)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.layers(x)
+        return out
+
+
 def not_a_module() -> int:
     return 7

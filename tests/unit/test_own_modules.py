@@ -131,3 +131,17 @@ def test_first_weights_are_drawn_and_buffers_are_as_they_are_made() -> None:
     first, again = (of.layout.flatten(initialised(of.module(), 3)) for _ in range(2))
     assert torch.equal(first, again)
     assert torch.equal(of.layout.views(first)["layers.1.running_var"], torch.ones(4))
+
+
+def test_dropout_is_drawn_per_task_whatever_else_is_drawn() -> None:
+    of = recipe((8, 10), Module(path="tests.modules:Dropping"), TRAINING, shape=(6,))
+    work = jobs(of, [0, 1, 0])
+    first = SerialExecutor(of).train(work)
+    torch.rand(3)  # somebody else's draw
+    before = torch.default_generator.get_state()
+    again = SerialExecutor(of).train(work[::-1])[::-1]
+    assert torch.equal(torch.default_generator.get_state(), before)
+    for one, other in zip(first, again, strict=True):
+        assert torch.equal(one.update, other.update)
+    assert not torch.equal(first[0].update, first[2].update)  # another task of the same client
+    assert_same(trained(ProcessesExecutor(of, 2), work), first)

@@ -1,15 +1,18 @@
 """The serial executor: one task after the other. The reference that others are held against."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from flsim.draws import Stream
 from flsim.errors import RunError
 from flsim.learn.executors.executor import BatchOrder, Job, Recipe, Trained
 from flsim.learn.optimizers import State, step
 from flsim.learn.weights import weights_of
+from flsim.records import Task
 
 
 class SerialExecutor:
@@ -20,8 +23,9 @@ class SerialExecutor:
         self._training = recipe.training
         self._precision = recipe.precision
         self._order = BatchOrder(recipe.seed, recipe.training)
+        self._draws = Stream(recipe.seed, "training.module")
         self._module = recipe.module().to(recipe.data.flat[0].device)
-        self._flat = recipe.layout.flatten(self._module)
+        self._flat = recipe.layout.flatten(self._module).to(recipe.data.flat[0].device)
         views = recipe.layout.views(self._flat)
         weights = weights_of(self._module)
         for name, weight in weights.items():
@@ -39,11 +43,23 @@ class SerialExecutor:
 
     def _tried(self, job: Job) -> Trained:
         try:
-            return self._train(job)
+            with self._own_randomness(job.task):
+                return self._train(job)
         except (RuntimeError, ValueError) as error:  # what torch and a module of the user's own may raise
             task = job.task
             why = f"training task {task.id} of client {task.client} failed: {error}"
             raise RunError(why) from error
+
+    @contextmanager
+    def _own_randomness(self, task: Task) -> Iterator[None]:
+        """Let what a module draws in training, such as dropout, depend on the task alone."""
+        device = self._flat.device
+        seed = self._draws.integer(task.client, task.ordinal)
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            torch.default_generator.manual_seed(seed)
+            if device.type == "cuda":
+                torch.cuda.manual_seed(seed)
+            yield
 
     def _train(self, job: Job) -> Trained:
         all_x, all_y = self._data.of(job.task.client)
