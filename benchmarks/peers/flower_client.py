@@ -12,9 +12,9 @@ import torch
 from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from torch import nn
-from torch.nn.functional import cross_entropy
 
-from benchmarks.peers.common import BATCH, EPOCHS, LEARNING_RATE, Images, network, read_images
+from benchmarks.peers.common import Images, network, read_images
+from benchmarks.peers.loop import descend
 
 client_app = ClientApp()
 
@@ -36,14 +36,8 @@ def train(message: Message, context: Context) -> Message:
     arrays: Any = message.content["arrays"]
     module = own_network(config["variant"])
     module.load_state_dict(arrays.to_torch_state_dict())
-    module.train()
     x, y = own_images(config["images"]).of(int(context.node_config["partition-id"]))
-    optimizer = torch.optim.SGD(module.parameters(), lr=LEARNING_RATE)
-    for _ in range(EPOCHS):
-        for batch in torch.randperm(len(y)).split(BATCH):
-            optimizer.zero_grad()
-            cross_entropy(module(x[batch]), y[batch]).backward()
-            optimizer.step()
+    descend(module, x, y)
     content = RecordDict(
         {
             "arrays": ArrayRecord(module.state_dict()),

@@ -21,9 +21,8 @@ from benchmarks.peers.common import (
 )
 
 
-def trained(module: nn.Module, start: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """Return what local training makes of the weights `start`: [parameters]."""
-    vector_to_parameters(start.clone(), module.parameters())
+def descend(module: nn.Module, x: Tensor, y: Tensor) -> None:
+    """Train a module on a client's samples, as every framework's own examples do."""
     module.train()
     optimizer = torch.optim.SGD(module.parameters(), lr=LEARNING_RATE)
     for _ in range(EPOCHS):
@@ -31,6 +30,12 @@ def trained(module: nn.Module, start: Tensor, x: Tensor, y: Tensor) -> Tensor:
             optimizer.zero_grad()
             cross_entropy(module(x[batch]), y[batch]).backward()
             optimizer.step()
+
+
+def trained(module: nn.Module, start: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Return what local training makes of the weights `start`: [parameters]."""
+    vector_to_parameters(start.clone(), module.parameters())
+    descend(module, x, y)
     return parameters_to_vector(module.parameters()).detach()
 
 

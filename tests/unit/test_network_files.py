@@ -234,6 +234,7 @@ def test_nodes_may_be_numbers(tmp_path: Path) -> None:
     file = tmp_path / "n.json"
     file.write_text(node_link([edge(1, 2), edge(2, 3)]))
     build({"kind": "graph", "file": str(file), "server": "1", "attach": ["3"]})
+    assert list(read_graph(str(file)).edges) == [("1", "2"), ("2", "3")]
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def choose(spec: specs.Executor, recipe: Recipe, task_flop: float) -> Chosen:
     """Return the executor that a scenario asks for, or the one for the case that it leaves the choice.
 
     `task_flop`: the work of a mean task. A model that cannot be trained for many clients at once goes to
-    worker processes instead, and the log says so.
+    worker processes instead, on an accelerator to the serial executor, and the log says so.
     """
     wanted, why = spec, "the scenario asks for it"
     if isinstance(spec, specs.Auto):
@@ -41,8 +41,9 @@ def choose(spec: specs.Executor, recipe: Recipe, task_flop: float) -> Chosen:
         return Chosen(build_executor(wanted, recipe), wanted.kind, why)
     except CannotStack as error:
         why = f"executor {wanted.kind} cannot carry this model: {error}"
-    _log.warning("%s It runs as processes.", why)
-    return Chosen(build_executor(specs.Processes(), recipe), "processes", why)
+    instead = specs.Serial() if recipe.data.flat[0].is_cuda else specs.Processes()
+    _log.warning("%s It runs as %s.", why, instead.kind)
+    return Chosen(build_executor(instead, recipe), instead.kind, why)
 
 
 def _automatic(recipe: Recipe, task_flop: float, cores: int) -> tuple[specs.Executor, str]:

@@ -25,7 +25,7 @@ class SerialExecutor:
         self._order = BatchOrder(recipe.seed, recipe.training)
         self._draws = Stream(recipe.seed, "training.module")
         self._module = recipe.module().to(recipe.data.flat[0].device)
-        self._flat = recipe.layout.flatten(self._module).to(recipe.data.flat[0].device)
+        self._flat = recipe.layout.flatten(self._module)
         views = recipe.layout.views(self._flat)
         weights = weights_of(self._module)
         for name, weight in weights.items():

@@ -8,10 +8,9 @@ import math
 
 from simpy import Environment, Event
 
-from flsim.sim.clock import HAPPEN, Signal, delay_until
 from flsim.sim.network.basin import Basin, FairTransfer
 from flsim.sim.network.shared import SharedLink
-from flsim.sim.network.sharing import Reallocation
+from flsim.sim.network.sharing import Alarm, Reallocation
 from flsim.sim.series import Series
 
 
@@ -24,7 +23,7 @@ class FairLink(SharedLink[FairTransfer]):
         self._capacity_bps = capacity.at(env.now)
         self._basin = Basin(env)
         self._reallocation = Reallocation(env, self._reallocate)
-        self._wake: Signal | None = None
+        self._alarm = Alarm(env, self._woken)
 
     def rate_of(self, transfer: FairTransfer) -> float:
         """Return the present rate of a transfer on this link, in bits per second."""
@@ -89,15 +88,9 @@ class FairLink(SharedLink[FairTransfer]):
         wakes = self._basin.next_end_s()
         if self._basin.open or self._basin.capped:
             wakes = min(wakes, self._capacity.next_change(self.env.now))
-        self._wake = None
-        if wakes < math.inf:
-            self._wake = Signal(self.env)
-            self._wake.callbacks.append(self._woken)
-            self._wake.fire(delay_until(self.env.now, wakes), HAPPEN)
+        self._alarm.set(wakes)
 
-    def _woken(self, wake: Event) -> None:
-        if wake is not self._wake:
-            return  # the link was shared anew since
+    def _woken(self) -> None:
         self._basin.advance()
         for transfer in self._basin.take_ended():
             transfer.finish()

@@ -18,10 +18,9 @@ from itertools import accumulate
 
 from simpy import Environment, Event
 
-from flsim.sim.clock import HAPPEN, Signal, delay_until
 from flsim.sim.network.basin import Basin, FairTransfer
 from flsim.sim.network.shared import SharedLink
-from flsim.sim.network.sharing import Reallocation
+from flsim.sim.network.sharing import Alarm, Reallocation
 from flsim.sim.series import Series
 
 _NEARLY_FULL = 1 - 1e-9  # a link whose limits sum to this share of its capacity is taken for congested
@@ -156,7 +155,7 @@ class FairMesh:
         self._ends: list[tuple[float, int, FairRoute]] = []  # a heap, by the next end on each route
         self._changes: list[tuple[float, int, MeshLink]] = []  # a heap, by the next change on each link
         self._stamps = 0
-        self._wake: Signal | None = None
+        self._alarm = Alarm(env, self._woken)
 
     def route(self, links: Sequence[int]) -> FairRoute:
         """Return the route over these links, in whatever order."""
@@ -236,16 +235,9 @@ class FairMesh:
 
     def _plan(self) -> None:
         """Wake up when the next transfer ends, or a capacity changes under one."""
-        wakes = min(self._next_end(), self._next_change())
-        self._wake = None
-        if wakes < math.inf:
-            self._wake = Signal(self.env)
-            self._wake.callbacks.append(self._woken)
-            self._wake.fire(delay_until(self.env.now, wakes), HAPPEN)
+        self._alarm.set(min(self._next_end(), self._next_change()))
 
-    def _woken(self, wake: Event) -> None:
-        if wake is not self._wake:
-            return  # the links were shared anew since
+    def _woken(self) -> None:
         while self._next_end() <= self.env.now:
             route = self._ends[0][2]
             route.stamp = 0  # until it is filled anew
