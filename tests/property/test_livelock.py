@@ -78,3 +78,20 @@ def test_a_client_that_is_away_is_not_asked_again_at_the_instant_at_which_it_lef
     _, journal = simulated(data)
     assert sorted(row.dispatched_s for row in journal.tasks if row.outcome == "dropped") == [0.0] * 10
     assert min(row.dispatched_s for row in journal.tasks if row.outcome == "aggregated") == 50.0
+
+
+def test_a_wake_is_not_entered_again_by_every_repair(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One client that crashes with every task, again and again before its session ends."""
+    data = {
+        "name": "crashes",
+        "workload": {"kind": "synthetic"},
+        "fleet": {
+            "clients": 1,
+            "compute": {"kind": "duration", "task": {"kind": "half_normal", "scale": 1}},
+            "availability": {"kind": "sessions", "on": {"kind": "exponential", "mean": 173.0}, "off": 1},
+            "failure": {"crash": {"probability": 1.0, "repair": 0.1}},
+        },
+        "strategy": {"kind": "sync", "cohort": 1},
+        "stop": {"time": 83.0},
+    }
+    assert events_per_instant(data, monkeypatch) <= 10
