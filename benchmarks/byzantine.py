@@ -17,7 +17,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from benchmarks.world import print_table
-from flsim.run import run
+from flsim.running import run
 from flsim.scenario import read_scenario
 
 SCENARIO = Path(__file__).resolve().parent.parent / "scenarios" / "byzantine" / "matrix.yaml"

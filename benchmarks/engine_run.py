@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from benchmarks.peers import common
-from flsim.run import run
+from flsim.running import run
 from flsim.scenario import Scenario, scenario_from
 from flsim.sim.surroundings import Moment
 

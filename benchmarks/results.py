@@ -23,7 +23,7 @@ from typing import Any
 import pyarrow.parquet as parquet
 
 from benchmarks.world import Row, print_table
-from flsim.run import run
+from flsim.running import run
 from flsim.scenario import read_scenario
 
 SCENARIOS = Path(__file__).resolve().parent.parent / "scenarios" / "papers"

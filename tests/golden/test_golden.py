@@ -22,7 +22,7 @@ from typing import Any
 
 import pytest
 
-from flsim.run import run
+from flsim.running import run
 from flsim.scenario import Scenario, read_scenario
 from flsim.scenario.text import PythonTopics
 from flsim.scenario.workload import TorchWorkload

@@ -11,7 +11,7 @@ import pytest
 
 from flsim.cli import main
 from flsim.observe.tables import read_tables
-from flsim.run import Run, run
+from flsim.running import Run, run
 from flsim.scenario import read_scenario, scenario_from
 from tests.integration.command import SCENARIOS, flsim, summary_of
 from tests.tiny import scenario_data

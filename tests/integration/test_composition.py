@@ -9,7 +9,7 @@ import pyarrow.parquet as parquet
 import pytest
 
 from flsim.errors import ScenarioError
-from flsim.run import run
+from flsim.running import run
 from tests.composition import PARTS, Choice, kinds, pairs, refusal, refusals, sample, scenario_of, table
 from tests.integration.command import REPOSITORY
 

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow.parquet as parquet
 import pytest
 
-from flsim.run import run
+from flsim.running import run
 from flsim.scenario import read_scenario
 from tests.integration.command import SCENARIOS, flsim, summary_of
 from tests.integration.conftest import Finished

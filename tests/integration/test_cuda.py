@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from flsim.run import run
+from flsim.running import run
 from flsim.scenario import scenario_from
 from tests.integration.test_executors import SCENARIO
 

@@ -9,7 +9,7 @@ import pytest
 
 from flsim.errors import RunError
 from flsim.observe.tables import read_tables
-from flsim.run import run
+from flsim.running import run
 from flsim.scenario import scenario_from
 from tests.integration.command import summary_of
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flsim.run import run
+from flsim.running import run
 from flsim.scenario import read_scenario
 from flsim.scenario.catalogue import catalogue
 from tests.integration.command import SCENARIOS

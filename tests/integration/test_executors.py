@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow.parquet as parquet
 import pytest
 
-from flsim.run import run
+from flsim.running import run
 from flsim.scenario import scenario_from
 from tests.integration.command import flsim
 

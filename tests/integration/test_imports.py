@@ -46,7 +46,7 @@ def _loaded_by(package: str, cwd: Path) -> set[str]:
         ("flsim.observe", set()),
         ("flsim.cli", set()),
         ("flsim.sim", {"simpy"}),
-        ("flsim.run", {"simpy"}),
+        ("flsim.running", {"simpy"}),
         ("flsim.terminal", {"simpy"}),
     ],
 )
@@ -72,7 +72,7 @@ def test_a_synthetic_run_never_loads_torch(small: Path, args: list[str]) -> None
     )
     assert done.returncode == 0, done.stderr
     modules = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-    assert {"flsim.run", "simpy"} <= modules
+    assert {"flsim.running", "simpy"} <= modules
     assert not {name for name in modules if name.partition(".")[0] in {"torch", "torchvision"}}
 
 
@@ -103,7 +103,7 @@ def test_the_contracts_hold() -> None:
         ("policy/sync.py", "import flsim.scenario", "imports go down only"),
         ("sim/server.py", "import flsim.observe.journal", "imports go down only"),
         ("learn/learner.py", "import flsim.sim.clock", "imports go down only"),
-        ("run.py", "import flsim.cli", "imports go down only"),
+        ("running.py", "import flsim.cli", "imports go down only"),
     ],
 )
 def test_a_violation_breaks_its_contract(tmp_path: Path, module: str, line: str, contract: str) -> None:

@@ -162,7 +162,7 @@ def test_the_watcher_gives_signals_back(folder: Path) -> None:
 import signal
 from pathlib import Path
 from rich.console import Console
-from flsim.run import run
+from flsim.running import run
 from flsim.scenario import read_scenario
 from flsim.terminal import Watcher
 

@@ -10,7 +10,7 @@ import pytest
 
 from flsim.cli import main
 from flsim.errors import ScenarioError
-from flsim.run import Run, run
+from flsim.running import Run, run
 from flsim.scenario import read_scenario
 from tests.integration.command import SCENARIOS, environment, summary_of
 

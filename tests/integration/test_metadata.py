@@ -9,7 +9,7 @@ import pyarrow.parquet as parquet
 import pytest
 import yaml
 
-from flsim.run import run
+from flsim.running import run
 from flsim.scenario import read_scenario
 from tests.integration.command import SCENARIOS, flsim, summary_of
 

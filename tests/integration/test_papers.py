@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.results import STUDIES, Method, Study, job
-from flsim.run import run
+from flsim.running import run
 from flsim.scenario import read_scenario
 from tests.integration.command import REPOSITORY, SCENARIOS
 

@@ -14,7 +14,7 @@ from flsim.errors import ScenarioError
 from flsim.learn.aggregations import Contribution
 from flsim.learn.received import Received
 from flsim.learn.secure import SecureLearner
-from flsim.run import run
+from flsim.running import run
 from flsim.scenario import read_scenario
 from flsim.secagg.fixed_point import Words
 from tests.integration.command import SCENARIOS, flsim, summary_of

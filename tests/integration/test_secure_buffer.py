@@ -18,7 +18,7 @@ from flsim.learn.aggregations import Contribution
 from flsim.learn.learner import TorchLearner
 from flsim.learn.received import Received
 from flsim.learn.secure_buffer import SecureBufferLearner
-from flsim.run import run
+from flsim.running import run
 from flsim.scenario import Scenario, read_scenario
 from flsim.scenario.secure_buffer import LightSecAgg
 from flsim.secagg.light.field import PRIME, Elements

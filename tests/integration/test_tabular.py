@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from flsim.errors import ScenarioError
-from flsim.run import run
+from flsim.running import run
 from flsim.scenario import read_scenario, scenario_from
 from tests.integration.command import SCENARIOS, flsim, summary_of
 

@@ -12,7 +12,7 @@ import yaml
 from flsim.cli import main
 from flsim.errors import ScenarioError
 from flsim.learn.datasets.holdout import hold_out_stretches
-from flsim.run import run
+from flsim.running import run
 from flsim.scenario import read_scenario
 from flsim.scenario.catalogue import catalogue
 from tests.integration.command import SCENARIOS

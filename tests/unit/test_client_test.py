@@ -21,7 +21,7 @@ from flsim.learn.weights import Layout
 from flsim.observe.client_accuracy import distribution, distributions
 from flsim.observe.tables import Tables, read_tables
 from flsim.records import ClientEvaluations
-from flsim.run import run
+from flsim.running import run
 from flsim.scenario import read_scenario, scenario_from
 from flsim.scenario.model import Mlp
 from flsim.scenario.reading import to_yaml

@@ -19,7 +19,7 @@ from flsim.learn.secure import SecureLearner
 from flsim.policy.accounting import Release
 from flsim.policy.skellam import NoisySum, SkellamLedger
 from flsim.records import Outcome
-from flsim.run import run
+from flsim.running import run
 from flsim.scenario import Scenario, scenario_from
 from flsim.scenario.distributed_privacy import DistributedPrivacy
 from flsim.secagg.fixed_point import FixedPoint, Words, reduced

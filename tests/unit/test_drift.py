@@ -18,7 +18,7 @@ from flsim.learn.dealt import Dealt, deal_samples
 from flsim.learn.executors import Job, Recipe
 from flsim.learn.executors.build import build_executor
 from flsim.learn.prepare import prepare
-from flsim.run import run
+from flsim.running import run
 from flsim.scenario import scenario_from
 from flsim.scenario.executor import Executor, Processes, Serial, Vmap
 from flsim.scenario.workload import TorchWorkload

@@ -28,7 +28,7 @@ from flsim.learn.executors.stacked import StackedExecutor
 from flsim.learn.executors.vectorised import Vectorised
 from flsim.policy.accounting import Release, Steps, StepsLedger
 from flsim.policy.targets import calibrated_steps
-from flsim.run import run
+from flsim.running import run
 from flsim.scenario import Scenario, scenario_from
 from flsim.scenario.client_privacy import ExamplesPrivacy
 from flsim.scenario.executor import Vmap

@@ -20,7 +20,7 @@ from flsim.learn.aggregations.flexlora import factorised
 from flsim.learn.models import build
 from flsim.learn.prepare import prepare
 from flsim.learn.weights import Layout
-from flsim.run import run
+from flsim.running import run
 from flsim.scenario import scenario_from
 from flsim.scenario.aggregation import Mean
 from flsim.scenario.lora import Lora, RankShare

@@ -16,7 +16,7 @@ from flsim import holdings as holdings_module
 from flsim.describe import describe
 from flsim.holdings import Holdings
 from flsim.learn.datasets import load
-from flsim.run import run
+from flsim.running import run
 from flsim.scenario import scenario_from
 from flsim.scenario.data import SyntheticData
 from flsim.terminal.holdings import holdings_parts

@@ -28,7 +28,7 @@ from flsim.learn.weights import Layout
 from flsim.observe.leakage import leakage_summary, write_leakage
 from flsim.observe.tables import read_tables
 from flsim.records import LeakageRecord, LeakageReport
-from flsim.run import run
+from flsim.running import run
 from flsim.scenario import Scenario, scenario_from
 from flsim.scenario.data import Digits
 from flsim.scenario.leakage import Analytic, GradientMatching, Inversion, Leakage

@@ -13,7 +13,7 @@ from flsim.errors import ScenarioError
 from flsim.learn.datasets import huggingface, load
 from flsim.learn.partitions import Rows, partition
 from flsim.learn.partitions import flower as flower_module
-from flsim.run import run
+from flsim.running import run
 from flsim.scenario import scenario_from
 from flsim.scenario.own_data import HuggingFace, ModuleData
 from flsim.scenario.partition import Flower

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from flsim.errors import ScenarioError
 from flsim.learn.datasets import load
 from flsim.learn.dealt import Dealt, Split, deal_samples
-from flsim.run import run
+from flsim.running import run
 from flsim.scenario import scenario_from
 from flsim.scenario.workload import TorchWorkload
 from tests.tiny import scenario_data

@@ -1,0 +1,59 @@
+"""The command line: thin commands over the use cases. Each module adds its commands to the group."""
+
+import io
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+from rich.console import Console
+from rich.markup import escape
+
+from flsim.cli import data, results, run, scenarios, sweep  # noqa: F401 - they add their commands
+from flsim.cli.group import cli, silence
+from flsim.errors import EXIT_DONE, EXIT_ERROR, EXIT_INTERRUPTED, EXIT_USAGE, FlsimError
+
+__all__ = ["cli", "main"]
+
+
+def main(args: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit with its code. Errors are messages, not tracebacks."""
+    given = list(sys.argv[1:] if args is None else args)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a narrow encoding is no reason to fail
+    sys.exit(_exit_code(given))
+
+
+def _exit_code(args: list[str]) -> int:
+    try:
+        # Not cli.main, which takes a reader that has gone for an error.
+        with cli.make_context("flsim", args or ["--help"]) as context:
+            code = cli.invoke(context)
+        if sys.stdout is not None:  # so it is when somebody closed it
+            sys.stdout.flush()
+    except click.exceptions.Exit as end:  # after --help and --version
+        return end.exit_code
+    except click.ClickException as error:
+        error.show()
+        return EXIT_USAGE
+    except FlsimError as error:
+        return _fail(str(error), args)
+    except (click.Abort, KeyboardInterrupt):
+        return _fail("interrupted", args, EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        silence()
+        return EXIT_DONE
+    except OSError as error:
+        return _fail(str(error), args)
+    except Exception as error:
+        why = f"{type(error).__name__}: {error}"
+        return _fail(f"{why}\nThis is a defect; -v shows where it happened.", args)
+    return code if isinstance(code, int) else EXIT_DONE
+
+
+def _fail(message: str, args: list[str], code: int = EXIT_ERROR) -> int:
+    if "-v" in args or "--verbose" in args:
+        traceback.print_exc()
+    Console(stderr=True, highlight=False).print("[bold red]error:[/] " + escape(message), soft_wrap=True)
+    return code

@@ -1,0 +1,53 @@
+"""`flsim compare` and `flsim report`: looking at what runs have written."""
+
+from pathlib import Path
+
+import click
+
+from flsim.cli.group import Screen, cli, verbosely
+from flsim.errors import EXIT_DONE
+
+
+@cli.command()
+@click.argument("runs", nargs=-1, required=True, metavar="FOLDER...", type=click.Path(path_type=Path))
+@click.option(
+    "--target", type=float, help="The accuracy to reach; by default the highest that all runs do."
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "markdown", "csv"]),
+    default="table",
+    help="How to print it; csv has every digit.",
+)
+@verbosely
+def compare(runs: tuple[Path, ...], target: float | None, form: str, verbose: bool) -> int:
+    """Compare methods over seeds: time, updates and bytes to an accuracy. Folders are of runs or sweeps."""
+    from flsim.observe import comparison, comparison_table
+    from flsim.terminal import print_comparison
+
+    folders = [folder for path in runs for folder in comparison.folders_of(path)]
+    compared = comparison.compare([comparison.read_run(folder) for folder in folders], target)
+    if form == "table":
+        print_comparison(compared, Screen(highlight=False))
+    else:
+        write = comparison_table.markdown if form == "markdown" else comparison_table.as_csv
+        click.echo(write(compared), nl=False)
+    return EXIT_DONE
+
+
+@cli.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    metavar="FILE.html",
+    type=click.Path(path_type=Path),
+    help="Write it there instead of DIR/report.html.",
+)
+@verbosely
+def report(folder: Path, out: Path | None, verbose: bool) -> int:
+    """Draw up the report of a run from its records: one HTML file that opens without a network."""
+    from flsim.observe.report import write_report
+
+    click.echo(f"Report: {write_report(folder, out)}")
+    return EXIT_DONE

@@ -1,0 +1,40 @@
+"""`flsim run`."""
+
+import json
+from pathlib import Path
+
+import click
+
+from flsim.cli.group import Screen, cli, overriding, scenario_file, verbosely
+from flsim.errors import EXIT_DONE, EXIT_INTERRUPTED
+from flsim.scenario import read_scenario
+
+
+@cli.command()
+@scenario_file
+@overriding
+@click.option("--out", metavar="DIR", help="Write into DIR/<name>/ instead of the scenario's output.dir.")
+@click.option("--timing-only", is_flag=True, help="Keep the timeline, but train nothing.")
+@click.option("-q", "--quiet", is_flag=True, help="Print one line at the end.")
+@verbosely
+def run(
+    scenario: Path,
+    overrides: tuple[str, ...],
+    out: str | None,
+    timing_only: bool,
+    quiet: bool,
+    verbose: bool,
+) -> int:
+    """Run a scenario."""
+    from flsim.running import run as run_scenario
+    from flsim.terminal import Watcher, print_result
+
+    if out is not None:
+        overrides = (*overrides, f"output.dir={json.dumps(out)}")
+    resolved = read_scenario(scenario, overrides)
+    console = Screen()
+    watcher = Watcher(resolved, console, quiet)
+    with watcher.watching():
+        result = run_scenario(resolved, timing_only=timing_only, watch=watcher)
+    print_result(result, console, quiet)
+    return EXIT_INTERRUPTED if result.interrupted else EXIT_DONE
