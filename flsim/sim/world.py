@@ -78,19 +78,15 @@ class World:
         )
         return np.fromiter(seconds, np.float64, clients)
 
-    def run(self, learner: Learner, journal: Journal, watch: Watch) -> Simulated:
-        """Let virtual time pass until the run is over.
-
-        Every task's row and every version's row has reached the journal when this returns. Raises
-        RunError when the strategy breaks its contract or time stands still.
-        """
+    def surroundings(self, learner: Learner, journal: Journal, watch: Watch) -> Surroundings:
+        """Return what a server of this world acts on."""
         scenario = self.scenario
         clients, selection = scenario.fleet.clients, scenario.selection
         history = None
         if selection.needs_history or scenario.strategy.needs_history:
             history = ClientHistory(clients, keeps_tests=selection.needs_client_tests)
         profile = functools.partial(self.lone_task_s, clients)
-        surroundings = Surroundings(
+        return Surroundings(
             env=self.env,
             fleet=FleetState(self.presence.there),
             presence=self.presence,
@@ -105,6 +101,15 @@ class World:
             journal=journal,
             watch=watch,
         )
+
+    def run(self, learner: Learner, journal: Journal, watch: Watch) -> Simulated:
+        """Let virtual time pass until the run is over.
+
+        Every task's row and every version's row has reached the journal when this returns. Raises
+        RunError when the strategy breaks its contract or time stands still.
+        """
+        scenario = self.scenario
+        surroundings = self.surroundings(learner, journal, watch)
         if self.backbone is None:
             server = _server(scenario, surroundings, journal)
             self.presence.listen(server.client_changed, server.wake)
