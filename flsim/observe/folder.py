@@ -8,6 +8,7 @@ from flsim.observe.files import write_bytes
 
 SCENARIO = "scenario.yaml"
 _FILES = (
+    "absences.parquet",
     "attacked_tasks.parquet",
     "attackers.parquet",
     "client_accuracy.parquet",
@@ -30,7 +31,7 @@ _FILES = (
     "timeline.json.gz",
     "versions.parquet",
 )
-_FOLDERS = ("plots",)
+_FOLDERS = ("export", "plots")
 
 
 def open_folder(parent: Path, name: str, scenario_yaml: str) -> Path:
