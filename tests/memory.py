@@ -22,7 +22,10 @@ from flsim.tasks import Anchor, Task, UpdateResult
 
 
 class MemoryJournal:
-    """Implements `HierarchyJournal`, `SecureJournal` and `PresenceJournal`: keeps the rows in the order in which they came."""
+    """Implements `HierarchyJournal`, `SecureJournal` and `PresenceJournal`.
+
+    It keeps the rows in the order in which they came.
+    """
 
     def __init__(self) -> None:
         self.tasks: list[TaskRecord] = []

@@ -31,6 +31,9 @@ _FILES = (
     "timeline.json.gz",
     "versions.parquet",
 )
+RECORDS = tuple(file for file in _FILES if file.endswith(".parquet"))
+"""The names of the tables that a run may have."""
+
 _FOLDERS = ("export", "plots")
 
 

@@ -175,7 +175,8 @@ def _array(column: Sequence[Any], kind: pa.DataType) -> pa.Array:
 class ParquetJournal:
     """The Journal that writes `tasks.parquet`, `versions.parquet`, and, if they have rows, others.
 
-    These are `metadata.parquet`, `absences.parquet`, `secure_sessions.parquet` and `secure_errands.parquet`.
+    These are `metadata.parquet`, `absences.parquet`, `secure_sessions.parquet` and
+    `secure_errands.parquet`.
 
     folder: where they go; made if missing. The first two exist from the start and can be read once the
     journal is closed, also with no rows. Rows keep the order in which they were handed over.

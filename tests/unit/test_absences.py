@@ -9,7 +9,7 @@ from flsim.observe.journal import ParquetJournal
 from flsim.observe.tables import read_tables
 from flsim.records import AbsenceRecord, Outcome
 from flsim.scenario import scenario_from
-from tests.comings import Followed, fleet, schedules_of
+from tests.comings import Followed, schedules_of
 from tests.memory import simulated, timing
 from tests.unit.recorded import synchronous_run, write_fleet
 
