@@ -11,16 +11,12 @@ from flsim.units import TIME
 _FORMATS = ("perfetto", "csv", "parquet", "jsonl", "otlp-json")
 
 
-class _Seconds(click.ParamType):
-    """A virtual time with a unit, as in scenarios."""
-
-    name = "TIME"
-
-    def convert(self, value: object, param: click.Parameter | None, context: click.Context | None) -> float:
-        try:
-            return TIME.parse(value)
-        except ValueError as error:
-            self.fail(str(error), param, context)
+def _seconds(context: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """Return a virtual time, given with a unit as in scenarios."""
+    try:
+        return None if value is None else TIME.parse(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 @cli.command()
@@ -36,8 +32,16 @@ class _Seconds(click.ParamType):
 @click.option(
     "--clients", metavar="IDS", help="Only these clients, such as 0-9,17; for perfetto and otlp-json."
 )
-@click.option("--from", "from_s", type=_Seconds(), help="Only what ends then or later, such as 10min.")
-@click.option("--to", "until_s", type=_Seconds(), help="Only what begins by then, such as 1h.")
+@click.option(
+    "--from",
+    "from_s",
+    metavar="TIME",
+    callback=_seconds,
+    help="Only what ends then or later, such as 10min.",
+)
+@click.option(
+    "--to", "until_s", metavar="TIME", callback=_seconds, help="Only what begins by then, such as 1h."
+)
 @verbosely
 def export(
     folder: Path,

@@ -277,7 +277,7 @@ def test_idle_is_who_has_no_task_and_is_not_away(tmp_path, run):
         for name, unit in (("idle", "clients"), ("in flight", "tasks"))
     )
     rows = absences.to_pylist()
-    assert len(idle) > 50
+    assert len(idle) > 20
     for instant, count in idle.items():
         assert count == len(run.clients) - at_work_or_away(run, rows, instant / 1e6 + 1e-7)[1]
     for instant, count in busy.items():
@@ -381,7 +381,7 @@ def test_a_part_shows_whole_tasks_that_overlap_it(tmp_path, run):
         if task.client in (0, 1, 2, 5) and task.dispatched_s <= 60.0 and task.ended_s >= 10.0
     }
     assert 0 < len(wanted) < len(run.tasks)
-    drawn = [event for event in where(events, cat="task", ph="X")]
+    drawn = where(events, cat="task", ph="X")
     assert {event["args"]["task"] for event in drawn} == wanted
     whole = timeline(tables, "test")["traceEvents"]
     assert drawn == [event for event in where(whole, cat="task", ph="X") if event["args"]["task"] in wanted]
@@ -406,7 +406,7 @@ def test_clients_that_are_named_are_all_shown_however_many_events(tmp_path):
 
 @pytest.mark.parametrize("clients", ["", "a", "3-1", "1,,2", "-4", "1-", "9" * 30])
 def test_clients_that_make_no_sense(clients: str):
-    with pytest.raises(ValueError, match="client|range"):
+    with pytest.raises(ValueError, match=r"client|range"):
         Excerpt.of(clients, None, None)
 
 
