@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 from flsim.records import (
+    AbsenceRecord,
     ClientEvaluations,
     EdgeVersionRecord,
     ErrandRecord,
@@ -114,6 +115,14 @@ class Journal(Protocol):
 
     def metadata(self, record: MetadataRecord) -> None:
         """Take the row of what came with a task's update."""
+
+
+@runtime_checkable
+class PresenceJournal(Journal, Protocol):
+    """What happened, and when clients were away."""
+
+    def absence(self, record: AbsenceRecord) -> None:
+        """Take the row of an absence that is over, or that the end of the run has cut short."""
 
 
 @runtime_checkable

@@ -69,6 +69,14 @@ class EndingRecord(NamedTuple):
     virtual_time_s: float
 
 
+class AbsenceRecord(NamedTuple):
+    """A row of absences.parquet: a stretch of time for which a client was away, for whatever reasons."""
+
+    client: int
+    from_s: float
+    until_s: float | None  # None if it was still away when the run ended
+
+
 class MetadataRecord(NamedTuple):
     """A row of metadata.parquet: what came with a task's update, if something was trained.
 

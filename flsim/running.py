@@ -191,9 +191,10 @@ def _attack(
 def _draw(scenario: Scenario, folder: Path) -> None:
     tables = read_tables(folder)
     if scenario.output.timeline:
-        from flsim.observe.timeline import write_timeline
+        from flsim.observe.timeline import Deadlines, write_timeline
 
-        write_timeline(folder / "timeline.json.gz", tables, scenario.name)
+        deadlines = Deadlines.of(scenario.model_dump(include={"strategy", "hierarchy"}))
+        write_timeline(folder / "timeline.json.gz", tables, scenario.name, deadlines=deadlines)
     if scenario.output.plots:
         from flsim.observe.plots import write_plots  # imports matplotlib
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from flsim.protocols import Learner
 from flsim.records import (
+    AbsenceRecord,
     EdgeVersionRecord,
     ErrandRecord,
     MetadataRecord,
@@ -21,7 +22,10 @@ from flsim.tasks import Anchor, Task, UpdateResult
 
 
 class MemoryJournal:
-    """Implements `HierarchyJournal` and `SecureJournal`: keeps the rows in the order in which they came."""
+    """Implements `HierarchyJournal`, `SecureJournal` and `PresenceJournal`.
+
+    It keeps the rows in the order in which they came.
+    """
 
     def __init__(self) -> None:
         self.tasks: list[TaskRecord] = []
@@ -31,6 +35,7 @@ class MemoryJournal:
         self.edge_versions: list[EdgeVersionRecord] = []
         self.sessions: list[SecureSessionRecord] = []
         self.errands: list[ErrandRecord] = []
+        self.absences: list[AbsenceRecord] = []
 
     def task(self, record: TaskRecord) -> None:
         self.tasks.append(record)
@@ -46,6 +51,9 @@ class MemoryJournal:
 
     def errand(self, record: ErrandRecord) -> None:
         self.errands.append(record)
+
+    def absence(self, record: AbsenceRecord) -> None:
+        self.absences.append(record)
 
     def edge_task(self, record: TaskRecord) -> None:
         self.edge_tasks.append(record)

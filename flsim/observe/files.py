@@ -2,7 +2,10 @@
 
 import json
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from flsim.errors import RunError
 
@@ -12,14 +15,28 @@ def write_bytes(path: Path, content: bytes) -> None:
 
     Raises RunError if it cannot be written.
     """
+    with whole_file(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[IO[bytes]]:
+    """Give a file to write to that is at `path` only when the block has ended without an error.
+
+    Raises RunError if it cannot be written.
+    """
     partial = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content)
+        with partial.open("wb") as file:
+            yield file
         partial.replace(path)
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise RunError(f"cannot write {path}: {error.strerror or error}") from error
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def write_json(path: Path, data: object) -> None:

@@ -8,6 +8,7 @@ from flsim.observe.files import write_bytes
 
 SCENARIO = "scenario.yaml"
 _FILES = (
+    "absences.parquet",
     "attacked_tasks.parquet",
     "attackers.parquet",
     "client_accuracy.parquet",
@@ -30,7 +31,10 @@ _FILES = (
     "timeline.json.gz",
     "versions.parquet",
 )
-_FOLDERS = ("plots",)
+RECORDS = tuple(file for file in _FILES if file.endswith(".parquet"))
+"""The names of the tables that a run may have."""
+
+_FOLDERS = ("export", "plots")
 
 
 def open_folder(parent: Path, name: str, scenario_yaml: str) -> Path:

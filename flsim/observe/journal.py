@@ -20,6 +20,7 @@ import pyarrow.parquet as parquet
 from flsim.errors import RunError
 from flsim.observe.digest import TASK_COLUMNS, VERSION_COLUMNS, TableDigest, combined
 from flsim.observe.schemas import (
+    ABSENCES_SCHEMA,
     METADATA_SCHEMA,
     SECURE_ERRANDS_SCHEMA,
     SECURE_SESSIONS_SCHEMA,
@@ -27,6 +28,7 @@ from flsim.observe.schemas import (
     VERSIONS_SCHEMA,
 )
 from flsim.records import (
+    AbsenceRecord,
     EdgeVersionRecord,
     ErrandRecord,
     MetadataRecord,
@@ -173,7 +175,8 @@ def _array(column: Sequence[Any], kind: pa.DataType) -> pa.Array:
 class ParquetJournal:
     """The Journal that writes `tasks.parquet`, `versions.parquet`, and, if they have rows, others.
 
-    These are `metadata.parquet`, `secure_sessions.parquet` and `secure_errands.parquet`.
+    These are `metadata.parquet`, `absences.parquet`, `secure_sessions.parquet` and
+    `secure_errands.parquet`.
 
     folder: where they go; made if missing. The first two exist from the start and can be read once the
     journal is closed, also with no rows. Rows keep the order in which they were handed over.
@@ -199,6 +202,7 @@ class ParquetJournal:
         self._versions = _TableWriter(versions, self.version_schema, self._fold_versions)
         self._folder = folder
         self._metadata: _TableWriter | None = None
+        self._absences: _TableWriter | None = None
         self._sessions: _TableWriter | None = None
         self._errands: _TableWriter | None = None
 
@@ -222,6 +226,15 @@ class ParquetJournal:
             path = self._folder / "metadata.parquet"
             self._metadata = _TableWriter(path, METADATA_SCHEMA, _fold_nothing)
         self._metadata.take(record, self._row_group_rows)
+
+    def absence(self, record: AbsenceRecord) -> None:
+        """Take the row of a time that a client was away."""
+        if self._closed:
+            raise RunError(f"the journal is closed; it cannot take {record}")
+        if self._absences is None:
+            path = self._folder / "absences.parquet"
+            self._absences = _TableWriter(path, ABSENCES_SCHEMA, _fold_nothing)
+        self._absences.take(record, self._row_group_rows)
 
     def secure_session(self, record: SecureSessionRecord) -> None:
         """Take the row of a phase of a session that has ended."""
@@ -264,7 +277,8 @@ class ParquetJournal:
             return
         self._closed = True
         with ExitStack() as stack:  # a file that fails does not keep the others from being finished
-            for writer in (self._errands, self._sessions, self._metadata, self._versions, self._tasks):
+            rare = (self._errands, self._sessions, self._absences, self._metadata)
+            for writer in (*rare, self._versions, self._tasks):
                 if writer is not None:
                     stack.callback(writer.close)
                     stack.callback(writer.flush)
@@ -313,5 +327,5 @@ class ParquetJournal:
 
 
 def _fold_nothing(batch: pa.RecordBatch) -> Callable[[], None]:
-    """What was learned, and phases of sessions, have no part in the hash and in the totals."""
+    """What was learned, absences and phases of sessions have no part in the hash and in the totals."""
     return lambda: None

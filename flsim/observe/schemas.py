@@ -104,6 +104,11 @@ SECURE_ERRANDS_SCHEMA = _schema(
     bytes_up=_COUNT,
     energy_j=_REAL_OR_NULL,
 )
+ABSENCES_SCHEMA = _schema(
+    client=_COUNT,
+    from_s=_REAL,
+    until_s=_REAL_OR_NULL,
+)
 ENDING_SCHEMA = _schema(
     stop_reason=(pa.string(), False),
     stop_detail=(pa.string(), False),

@@ -19,6 +19,7 @@ from flsim.observe.digest import (
     combined,
 )
 from flsim.observe.schemas import (
+    ABSENCES_SCHEMA,
     ATTACKED_TASKS_SCHEMA,
     CLIENT_ACCURACY_SCHEMA,
     CLIENTS_SCHEMA,
@@ -48,7 +49,8 @@ class Tables:
     attacked, if there was an attack. `leakage`: one per attack of the leakage meter, and `reconstructions`:
     one per sample that it reconstructed, if there is one. `secure_sessions`: one per phase of a secure
     session, and `secure_errands`: one per recovery of a buffer and holder. `metrics`: one per metric of a
-    version, or of a client's test of it, if there are any. In a hierarchy, `edges` has the tables of the
+    version, or of a client's test of it, if there are any. `absences`: one per time that a client was away,
+    if any was and the run wrote them down. In a hierarchy, `edges` has the tables of the
     edge servers; the tasks are the clients', and the versions the server's. `ending`: how the run ended,
     unless it was killed.
     """
@@ -66,6 +68,7 @@ class Tables:
     secure_errands: pa.Table | None = None
     metrics: pa.Table | None = None
     ending: pa.Table | None = None
+    absences: pa.Table | None = None
 
     @property
     def aggregated(self) -> pa.Table:
@@ -103,7 +106,7 @@ def read_tables(folder: Path) -> Tables:
     errands = folder / "secure_errands.parquet"
     metrics = folder / "metrics.parquet"
     leakage, guesses = folder / "leakage.parquet", folder / "reconstructions.parquet"
-    ending = folder / "ending.parquet"
+    ending, absences = folder / "ending.parquet", folder / "absences.parquet"
     return Tables(
         tasks=_read(folder / "tasks.parquet", TASKS_SCHEMA),
         versions=_read(folder / "versions.parquet", VERSIONS_SCHEMA),
@@ -118,6 +121,7 @@ def read_tables(folder: Path) -> Tables:
         secure_errands=_read(errands, SECURE_ERRANDS_SCHEMA) if errands.exists() else None,
         metrics=_read(metrics, METRICS_SCHEMA) if metrics.exists() else None,
         ending=_read(ending, ENDING_SCHEMA) if ending.exists() else None,
+        absences=_read(absences, ABSENCES_SCHEMA) if absences.exists() else None,
     )
 
 

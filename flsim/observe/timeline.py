@@ -1,14 +1,14 @@
 """`timeline.json.gz`: a run as a trace that ui.perfetto.dev and chrome://tracing open.
 
 The server is one track: a short span for each instant of dispatch and each version. Every client is a
-track of its own with the spans of its tasks. An arrow (a flow) leads from a dispatch by way of the end
-of the upload to the version that the update went into, an asynchronous span on the server shows how
-long the update waited there, and counters show the tasks in flight, the version and its accuracy.
+track of its own with the spans of its tasks, and has another with those of its absences; the clients of a
+device class are a process. An arrow (a flow) leads from a dispatch by way of the end of the upload to the
+version that the update went into, an asynchronous span on the server shows how long the update waited
+there, and counters show who is at work or idle, versions, and what the server's links carry.
 
-With secure aggregation, a second track of the server has the phases of its sessions.
-
-In a hierarchy the edge servers are a process of their own: a track each with the spans of its tasks and a
-mark for each of its versions. Arrows of clients' tasks lead from and to their edge's track.
+With secure aggregation, a further track of the server has the phases of its sessions. In a hierarchy the
+edge servers are a process: a track each with the spans of its tasks and a mark for each of its versions.
+Arrows of clients' tasks lead from and to their edge's track.
 
 Format: "Trace Event Format", Google, 2016 (JSON object form).
 """
@@ -16,48 +16,77 @@ Format: "Trace Event Format", Google, 2016 (JSON object form).
 import gzip
 import io
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as compute
-from numpy.typing import NDArray
 
+from flsim.observe.excerpt import EVERYTHING, Excerpt
 from flsim.observe.files import without_nan, write_bytes
+from flsim.observe.report.states import end_of_run, fleet_size
 from flsim.observe.sessions import SESSIONS, phase_events
 from flsim.observe.tables import EdgeTables, Tables, task_records, version_records
+from flsim.observe.trace_clients import ClientTracks
+from flsim.observe.trace_counters import counters, thinned
 from flsim.observe.trace_events import (
     FIRST_CLIENT_THREAD,
+    MARKS,
+    NETWORK,
     ON_SERVER,
     SERVER,
     Event,
-    client_track,
-    counter,
+    Track,
     edge_track,
     microseconds,
+    missed,
     moment,
     named,
     span,
     task_events,
 )
+from flsim.observe.trace_sample import Sample, sampled
 from flsim.records import EdgeVersionRecord, TaskRecord, VersionRecord
 
-__all__ = ["FIRST_CLIENT_THREAD", "SERVER", "timeline", "write_timeline"]
+__all__ = ["FIRST_CLIENT_THREAD", "SERVER", "Deadlines", "timeline", "write_timeline"]
 
 MOST_EVENTS = 200_000
 
 _MOMENT_US = 1.0  # how long an instant of the server is drawn, so that an arrow finds something to hold
 
 
-def write_timeline(path: Path, tables: Tables, name: str, most_events: int = MOST_EVENTS) -> None:
+class Deadlines(NamedTuple):
+    """Seconds from dispatch that the server, and the edges of a hierarchy, give a task; None: no limit."""
+
+    server: float | None = None
+    edges: float | None = None
+
+    @classmethod
+    def of(cls, scenario: Mapping[str, Any]) -> "Deadlines":
+        """Return those of a resolved scenario."""
+        hierarchy = scenario.get("hierarchy") or {}
+        strategies = (scenario.get("strategy") or {}, hierarchy.get("strategy") or {})
+        return cls(*(strategy.get("deadline") for strategy in strategies))
+
+
+def write_timeline(
+    path: Path,
+    tables: Tables,
+    name: str,
+    most_events: int = MOST_EVENTS,
+    *,
+    deadlines: Deadlines = Deadlines(),  # noqa: B008 - it is immutable
+    part: Excerpt = EVERYTHING,
+) -> None:
     """Write the trace of a run to `path`; the same tables give the same bytes.
 
     name: the run's, for the reader. Raises RunError if the file cannot be written.
     """
-    trace = timeline(tables, name, most_events)
+    trace = timeline(tables, name, most_events, deadlines=deadlines, part=part)
     head = {key: value for key, value in trace.items() if key != "traceEvents"}
     lines = ",\n".join(
         json.dumps(event, separators=(",", ":"), allow_nan=False) for event in trace["traceEvents"]
@@ -69,35 +98,54 @@ def write_timeline(path: Path, tables: Tables, name: str, most_events: int = MOS
     write_bytes(path, packed.getvalue())
 
 
-def timeline(tables: Tables, name: str, most_events: int = MOST_EVENTS) -> Event:
-    """Return the trace of a run. Times are virtual microseconds.
+def timeline(
+    tables: Tables,
+    name: str,
+    most_events: int = MOST_EVENTS,
+    *,
+    deadlines: Deadlines = Deadlines(),  # noqa: B008 - it is immutable
+    part: Excerpt = EVERYTHING,
+) -> Event:
+    """Return the trace of a run, or of a part of it. Times are virtual microseconds.
 
     A run of more than `most_events` events shows the whole of some clients, evenly spaced by id, with
-    thinner counters; `otherData.note` says so.
+    thinner counters, unless the part says which clients. `otherData.note` says so, and a mark of that name.
     """
-    sample = _sample(tables, most_events)
+    sample = sampled(tables, part, most_events)
+    most = sample.most_points
     versions = {row.version: row for row in version_records(tables.versions)}
     attacked = frozenset(() if tables.attacked_tasks is None else tables.attacked_tasks["task"].to_pylist())
+    edges, sessions = tables.edges, tables.secure_sessions
+    tracks = ClientTracks(tables.clients)
     tasks = _in_order(sample.tasks)
-    asked = tasks if (edges := tables.edges) is None else _in_order(edges.tasks)  # by the server
-    shown = _shown_versions(versions, asked, sample.most_points)
+    asked = tasks if sample.edge_tasks is None else _in_order(sample.edge_tasks)  # by the server
+    shown = _shown_versions(versions, asked, part, most)
     made_s = {row.version: row.time_s for row in versions.values()}
-    events = [*_server_spans(asked, shown), *_counters(tables.tasks, shown, sample.most_points)]
+    events = [*_server_spans(asked, shown), *_deadlines(asked, deadlines.server, part)]
+    inside = [row for row in shown if row.time_s in part]
+    events += counters(tables, fleet_size(tables), inside, part, most)
     for task in asked:
-        worker = client_track(task.client) if edges is None else edge_track(task.client)
-        events += task_events(task, worker, ON_SERVER, made_s, attacked=task.task in attacked)
+        worker = tracks.work(task.client) if edges is None else edge_track(task.client)
+        late = deadlines.server
+        events += task_events(
+            task, worker, ON_SERVER, made_s, attacked=task.task in attacked, deadline_s=late
+        )
     if edges is not None:
-        events += _below_edges(tasks, edges, sample.most_points)
-    if (sessions := tables.secure_sessions) is not None:
-        events += phase_events(sessions, sample.most_points)
+        events += _below_edges(tasks, edges, tracks, deadlines.edges, part, most)
+    if sessions is not None:
+        events += phase_events(part.overlapping(sessions, "started_s", "ended_s"), most)
+    if sample.absences is not None:
+        events += tracks.away_events(sample.absences, end_of_run(tables))
     events.sort(key=_place)
     other = {"run": name, "simulator": "flsim", "time": "virtual"}
     if sample.note:
         other["note"] = sample.note
+        first = events[0]["ts"] if events else 0.0
+        events.insert(0, moment("note", "note", MARKS, first, {"note": sample.note}))
     return {
         "displayTimeUnit": "ms",
         "otherData": other,
-        "traceEvents": [*_names(sample.tasks, edges, sessions is not None), *events],
+        "traceEvents": [*_names(tables, sample, tracks), *events],
     }
 
 
@@ -105,7 +153,14 @@ def _in_order(tasks: pa.Table) -> list[TaskRecord]:
     return sorted(task_records(tasks), key=lambda task: (task.dispatched_s, task.task))
 
 
-def _below_edges(tasks: list[TaskRecord], edges: EdgeTables, most_points: int | None) -> Iterator[Event]:
+def _below_edges(
+    tasks: list[TaskRecord],
+    edges: EdgeTables,
+    tracks: ClientTracks,
+    deadline_s: float | None,
+    part: Excerpt,
+    most_points: int | None,
+) -> Iterator[Event]:
     """Yield the clients' tasks, and a mark for every version of an edge's (thinned by number)."""
     rows = [EdgeVersionRecord(*row.values()) for row in edges.versions.to_pylist()]
     made_s: dict[int, dict[int, float]] = {}
@@ -113,62 +168,31 @@ def _below_edges(tasks: list[TaskRecord], edges: EdgeTables, most_points: int | 
         made_s.setdefault(row.edge, {})[row.version] = row.time_s
     for task in tasks:
         edge = int(edges.of_client[task.client])
-        yield from task_events(task, client_track(task.client), edge_track(edge), made_s.get(edge, {}))
-    for place in _thinned(len(rows), most_points):
+        worker, asker = tracks.work(task.client), edge_track(edge)
+        yield from task_events(task, worker, asker, made_s.get(edge, {}), deadline_s=deadline_s)
+    rows = [row for row in rows if row.time_s in part]
+    for place in thinned(len(rows), most_points):
         edge, version, time_s, count, mean_staleness = rows[place]
         facts = {"tasks": count, "mean staleness": mean_staleness} if count else {}
         yield moment(f"version {version}", "edge version", edge_track(edge), microseconds(time_s), facts)
 
 
-@dataclass(frozen=True)
-class _Sample:
-    """The tasks to show, and how many points a series of the server may have (None: all)."""
-
-    tasks: pa.Table
-    most_points: int | None = None
-    note: str = ""
-
-
-def _sample(tables: Tables, most_events: int) -> _Sample:
-    """Choose whole clients so that the trace has about `most_events` events at most."""
-    per_task = _events_per_task(tables.tasks)
-    others = 3 * tables.versions.num_rows
-    if (edges := tables.edges) is not None:
-        others += int(_events_per_task(edges.tasks).sum()) + edges.versions.num_rows
-    if int(per_task.sum()) + others <= most_events:
-        return _Sample(tables.tasks)
-    clients, places = np.unique(tables.tasks["client"].to_numpy(), return_inverse=True)
-    per_client = np.bincount(places, per_task)
-    count = len(clients)
-    while True:
-        kept = np.arange(count) * len(clients) // count
-        if count == 1 or per_client[kept].sum() <= 0.7 * most_events:
-            break
-        count = max(1, int(count * 0.95))
-    return _Sample(
-        tables.tasks.filter(compute.is_in(tables.tasks["client"], pa.array(clients[kept]))),
-        max(2, most_events // 20),
-        f"{count:,} of the {len(clients):,} clients that had tasks, evenly spaced by id; counters and "
-        "versions are thinned. tasks.parquet has everything.",
-    )
-
-
-def _events_per_task(tasks: pa.Table) -> NDArray[np.int64]:
-    """Return how many events each task makes at most, its share of the server's included."""
-    reached = [tasks[name].is_valid().to_numpy() for name in ("download_end_s", "train_end_s")]
-    stages = np.sum(reached, axis=0, dtype=np.int64)
-    flows = tasks["aggregated_version"].is_valid().to_numpy().astype(np.int64)
-    events: NDArray[np.int64] = 5 + stages + 5 * flows
-    return events
-
-
 def _shown_versions(
-    versions: dict[int, VersionRecord], tasks: list[TaskRecord], most_points: int | None
+    versions: dict[int, VersionRecord], tasks: list[TaskRecord], part: Excerpt, most_points: int | None
 ) -> list[VersionRecord]:
-    rows = list(versions.values())
-    kept = {rows[index].version for index in _thinned(len(rows), most_points)}
+    """Return the versions of the stretch, thinned, and those that the tasks' arrows lead to."""
+    rows = [row for row in versions.values() if row.time_s in part]
+    kept = {rows[index].version for index in thinned(len(rows), most_points)}
     kept |= {task.aggregated_version for task in tasks if task.aggregated_version is not None}
-    return [row for row in rows if row.version in kept]
+    return [row for row in versions.values() if row.version in kept]
+
+
+def _deadlines(tasks: list[TaskRecord], deadline_s: float | None, part: Excerpt) -> Iterator[Event]:
+    """Yield a mark for each instant at which a deadline passed with tasks still under way."""
+    cut = Counter(microseconds(task.ended_s) for task in tasks if missed(task, deadline_s))
+    for instant, count in cut.items():
+        if instant / 1e6 in part:
+            yield moment("deadline", "deadline", MARKS, instant, {"tasks": count})
 
 
 def _server_spans(tasks: list[TaskRecord], versions: list[VersionRecord]) -> Iterator[Event]:
@@ -192,21 +216,6 @@ def _server_spans(tasks: list[TaskRecord], versions: list[VersionRecord]) -> Ite
         yield span("dispatch", "dispatch", ON_SERVER, instant, instant + lengths[instant], facts)
 
 
-def _counters(tasks: pa.Table, versions: list[VersionRecord], most_points: int | None) -> Iterator[Event]:
-    """Yield the counters. `in flight` counts all tasks, also those of clients that are not shown."""
-    starts, ends = (_all_microseconds(tasks[name].to_numpy()) for name in ("dispatched_s", "ended_s"))
-    instants, places = np.unique(np.concatenate([starts, ends]), return_inverse=True)
-    steps = np.concatenate([np.ones(len(starts)), -np.ones(len(ends))])
-    levels = np.cumsum(np.bincount(places, steps, len(instants))).astype(np.int64)
-    for index in _thinned(len(instants), most_points):
-        yield counter("in flight", float(instants[index]), int(levels[index]))
-    for index in _thinned(len(versions), most_points):
-        yield counter("version", microseconds(versions[index].time_s), versions[index].version)
-    evaluated = [row for row in versions if without_nan(row.accuracy) is not None]
-    for index in _thinned(len(evaluated), most_points):
-        yield counter("accuracy", microseconds(evaluated[index].time_s), evaluated[index].accuracy)
-
-
 def _place(event: Event) -> tuple[float, int]:
     """Return where an event stands in the file: a viewer ties an arrow to the span opened last.
 
@@ -217,30 +226,22 @@ def _place(event: Event) -> tuple[float, int]:
     return event["ts"], first
 
 
-def _names(tasks: pa.Table, edges: EdgeTables | None, has_sessions: bool) -> Iterator[Event]:
+def _names(tables: Tables, sample: Sample, tracks: ClientTracks) -> Iterator[Event]:
     """Yield the names and the order of the processes and of the tracks."""
-    clients = compute.unique(tasks["client"]).to_numpy()
-    width = len(str(clients.max(initial=0)))
     yield from named("process", "server", ON_SERVER, 0)
     yield from named("thread", "server", ON_SERVER, 0)
-    if has_sessions:
+    if tables.secure_sessions is not None:
         yield from named("thread", "secure aggregation", SESSIONS, 1)
-    yield from named("process", "clients", client_track(0), 1 if edges is None else 2)
-    for client in np.sort(clients).tolist():
-        yield from named("thread", f"client {client:0{width}}", client_track(client), client)
-    if edges is not None:
-        yield from named("process", "edges", edge_track(0), 1)
+    yield from named("thread", "marks", MARKS, 2)
+    yield from named("process", "network", Track(NETWORK, NETWORK), 1)
+    if (edges := tables.edges) is not None:
+        yield from named("process", "edges", edge_track(0), 2)
         for edge in compute.unique(edges.versions["edge"]).sort().to_pylist():
             yield from named("thread", f"edge {edge}", edge_track(edge), edge)
-
-
-def _thinned(count: int, most: int | None) -> list[int]:
-    """Return `most` evenly spaced places of `count`, the first and the last among them."""
-    if most is None or count <= most:
-        return list(range(count))
-    places: list[int] = np.linspace(0, count - 1, most).astype(np.int64).tolist()
-    return places
-
-
-def _all_microseconds(seconds: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.round(seconds * 8e6) / 8
+    ids = [sample.tasks["client"]]
+    away: frozenset[int] = frozenset()
+    if sample.absences is not None:
+        ids.append(sample.absences["client"])
+        away = frozenset(sample.absences["client"].to_pylist())
+    shown = np.unique(np.concatenate([column.to_numpy() for column in ids]))
+    yield from tracks.names(shown, away, 3)

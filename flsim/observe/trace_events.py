@@ -11,12 +11,15 @@ from flsim.records import Outcome, TaskRecord
 
 Event = dict[str, Any]
 
-SERVER = 1  # process ids
-CLIENTS = 2
+SERVER = 1  # process ids; a thread of the same number would pass for a process's main thread
 EDGES = 20_000_000
-SERVER_THREAD = 1
-FIRST_CLIENT_THREAD = 3  # above the process ids, so that no client passes for a main thread
+CLIENTS = 30_000_000  # of the first device class; the others follow
+NETWORK = 40_000_000
+SERVER_THREAD = 1  # thread ids are of all processes: a viewer may know a thread by its id alone
+FIRST_CLIENT_THREAD = 3
 FIRST_EDGE_THREAD = EDGES + 1  # above those of all clients
+FIRST_AWAY_THREAD = 50_000_000
+_MARKS_THREAD = 49_000_000
 
 _TICK_US = 0.125
 
@@ -29,11 +32,7 @@ class Track(NamedTuple):
 
 
 ON_SERVER = Track(SERVER, SERVER_THREAD)
-
-
-def client_track(client: int) -> Track:
-    """Return a client's track."""
-    return Track(CLIENTS, client + FIRST_CLIENT_THREAD)
+MARKS = Track(SERVER, _MARKS_THREAD)  # apart, since an arrow holds on to what is last on its track
 
 
 def edge_track(edge: int) -> Track:
@@ -48,11 +47,12 @@ def task_events(
     made_s: Mapping[int, float],
     *,
     attacked: bool = False,
+    deadline_s: float | None = None,
 ) -> Iterator[Event]:
     """Yield a task's spans, the mark of its end if it failed, and its way to the version.
 
     `made_s`: when the versions of who asked for it were made. The span in which an attacked task computes
-    is called `compute (attack)`.
+    is called `compute (attack)`. `deadline_s`: of who asked for it, from its dispatch on.
     """
     stages = spans(task)
     for stage in stages:
@@ -68,10 +68,20 @@ def task_events(
         yield span(name, "task", worker, start, end, facts)
     ended = microseconds(task.ended_s)
     if task.outcome is not Outcome.AGGREGATED:
-        yield moment(task.outcome.value, "outcome", worker, ended, {"task": task.task})
+        mark: Event = {"task": task.task}
+        if missed(task, deadline_s):
+            mark["why"] = "deadline"
+        yield moment(task.outcome.value, "outcome", worker, ended, mark)
     version = task.aggregated_version
     if version is not None and version in made_s:  # an interrupted run may lack it
         yield from _arrows(task, stages[-1], worker, asker, microseconds(made_s[version]))
+
+
+def missed(task: TaskRecord, deadline_s: float | None) -> bool:
+    """Whether a task was still under way when its deadline passed, and was discarded then."""
+    if deadline_s is None or task.outcome is not Outcome.DISCARDED:
+        return False
+    return task.ended_s >= task.dispatched_s + deadline_s
 
 
 def _arrows(
@@ -115,9 +125,9 @@ def _flow(phase: str, task: TaskRecord, track: Track, instant: float) -> Event:
     return common | {"pid": track.process, "tid": track.thread, "ts": instant}
 
 
-def counter(name: str, instant: float, value: float | None) -> Event:
-    """Return a value of a counter of the server's."""
-    return {"name": name, "ph": "C", "pid": SERVER, "tid": 0, "ts": instant, "args": {name: value}}
+def counter(name: str, unit: str, process: int, instant: float, value: float | None) -> Event:
+    """Return a value of a counter. A viewer shows its name and its unit."""
+    return {"name": name, "ph": "C", "pid": process, "tid": process, "ts": instant, "args": {unit: value}}
 
 
 def microseconds(seconds: float) -> float:

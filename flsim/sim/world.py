@@ -1,6 +1,7 @@
 """The world: builds everything that a scenario describes, and lets virtual time pass."""
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -8,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from simpy import Environment
 
-from flsim.protocols import HierarchyJournal, Journal, Learner, SecureJournal, Trunk
+from flsim.protocols import HierarchyJournal, Journal, Learner, PresenceJournal, SecureJournal, Trunk
 from flsim.records import Devices
 from flsim.scenario import Scenario
 from flsim.scenario.metadata import Metadata
 from flsim.scenario.secure_aggregation import PairwiseMasking
 from flsim.scenario.secure_buffer import LightSecAgg
 from flsim.scenario.workload import TorchWorkload
+from flsim.sim.absences import Absences
 from flsim.sim.agenda import Agenda
 from flsim.sim.collector import calm_collector
 from flsim.sim.devices import ComputeTimes, draw_devices
@@ -29,7 +31,7 @@ from flsim.sim.network import (
     build_backbone,
     build_network,
 )
-from flsim.sim.presence import Presence
+from flsim.sim.presence import Changed, Presence
 from flsim.sim.reports import ClientReports
 from flsim.sim.schedules.build import build_schedules
 from flsim.sim.server import Server
@@ -112,20 +114,28 @@ class World:
         surroundings = self.surroundings(learner, journal, watch)
         if self.backbone is None:
             server = _server(scenario, surroundings, journal)
-            self.presence.listen(server.client_changed, server.wake)
-            return self._run(server)
+            return self._run(server, server.client_changed, server.wake, journal)
         if not (isinstance(learner, Trunk) and isinstance(journal, HierarchyJournal)):
             raise TypeError("a hierarchy needs a learner that has branches, and a journal that knows edges")
         servers = build_edges(scenario, surroundings, self.devices, self.backbone, learner, journal)
-        self.presence.listen(servers.client_changed, servers.nobody_comes)
-        simulated = self._run(servers.central)
+        changed, over = servers.client_changed, servers.nobody_comes
+        simulated = self._run(servers.central, changed, over, journal)
         servers.close()
         return simulated
 
-    def _run(self, server: Server) -> Simulated:
+    def _run(
+        self, server: Server, changed: Changed, over: Callable[[], None], journal: Journal
+    ) -> Simulated:
+        """`changed`: told who comes and goes. `over`: told when nobody can come back any more."""
+        absences = None
+        if self.scenario.output.absences and isinstance(journal, PresenceJournal):
+            absences = Absences(self.env, self.presence.there, journal, changed)
+        self.presence.listen(changed if absences is None else absences.changed, over)
         process = self.env.process(server.run())
         with calm_collector():
             self.env.run(until=process)
+        if absences is not None:
+            absences.close()
         return Simulated(cast(Ending, process.value), self.env.now, self.devices, server.epsilon)
 
 

@@ -163,7 +163,7 @@ def events(tables: Tables) -> list[dict[str, Any]]:
 def test_edges_are_a_process_of_the_timeline(tables: Tables) -> None:
     assert tables.edges is not None
     names = {event["args"]["name"] for event in events(tables) if event["name"] == "process_name"}
-    assert names == {"server", "edges", "clients"}
+    assert names == {"server", "network", "edges", "clients: default"}
     spans = [event for event in events(tables) if event["pid"] == EDGES and event["ph"] == "X"]
     assert len(spans) == 3 * tables.edges.tasks.num_rows
     assert {event["tid"] - FIRST_EDGE_THREAD for event in spans} == set(range(5))

@@ -2,15 +2,21 @@
 
 import gzip
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from itertools import pairwise
+from random import Random
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
+from flsim.observe.excerpt import Excerpt
+from flsim.observe.schemas import ABSENCES_SCHEMA, ENDING_SCHEMA
 from flsim.observe.tables import spans
-from flsim.observe.timeline import FIRST_CLIENT_THREAD, SERVER, timeline, write_timeline
+from flsim.observe.timeline import FIRST_CLIENT_THREAD, SERVER, Deadlines, timeline, write_timeline
+from flsim.observe.trace_events import NETWORK
 from flsim.records import Outcome
 from tests.unit.recorded import Run, asynchronous_run, synchronous_run, tables_of
 
@@ -154,7 +160,7 @@ def test_waiting_begins_at_arrival_and_ends_at_the_version(tmp_path, run):
 
 
 def test_tasks_in_flight_rise_and_return_to_zero(tmp_path, run):
-    counts = [event["args"]["in flight"] for event in where(events_of(tmp_path, run), name="in flight")]
+    counts = [event["args"]["tasks"] for event in where(events_of(tmp_path, run), name="in flight")]
     assert counts[-1] == 0
     assert min(counts) >= 0
     assert max(counts) > 1
@@ -162,20 +168,27 @@ def test_tasks_in_flight_rise_and_return_to_zero(tmp_path, run):
 
 def test_counters_of_version_and_accuracy(tmp_path, run):
     events = where(events_of(tmp_path, run), ph="C")
-    assert [event["args"]["version"] for event in where(events, name="version")] == [
+    assert [event["args"]["number"] for event in where(events, name="version")] == [
         row.version for row in run.versions
     ]
-    assert [event["args"]["accuracy"] for event in where(events, name="accuracy")] == [
-        row.accuracy for row in run.versions if row.accuracy is not None
-    ]
+    for name, unit, column in (
+        ("accuracy", "share", "accuracy"),
+        ("staleness", "versions", "mean_staleness"),
+    ):
+        points = [(event["ts"], event["args"][unit]) for event in where(events, name=name)]
+        rows = [row for row in run.versions if getattr(row, column) is not None]
+        assert [value for _, value in points] == [getattr(row, column) for row in rows]
+        assert [time for time, _ in points] == [pytest.approx(row.time_s * 1e6, abs=CLOSE) for row in rows]
 
 
 def test_tracks_have_names(tmp_path, run):
     names = where(events_of(tmp_path, run), name="thread_name")
     clients = sorted({task.client for task in run.tasks})
-    assert names[0]["args"]["name"] == "server"
-    assert [int(event["args"]["name"].removeprefix("client ")) for event in names[1:]] == clients
-    assert [event["tid"] for event in names[1:]] == [client + FIRST_CLIENT_THREAD for client in clients]
+    assert [event["args"]["name"] for event in names[:2]] == ["server", "marks"]
+    assert [int(event["args"]["name"].removeprefix("client ")) for event in names[2:]] == clients
+    assert [event["tid"] for event in names[2:]] == [client + FIRST_CLIENT_THREAD for client in clients]
+    processes = where(events_of(tmp_path, run), name="process_name")
+    assert [event["args"]["name"] for event in processes] == ["server", "network", "clients: phone"]
 
 
 def test_the_file_is_a_trace_and_the_same_every_time(tmp_path, run):
@@ -206,7 +219,7 @@ def test_a_large_run_shows_whole_clients_evenly_spaced_and_says_so(tmp_path):
         own = [task.task for task in run.tasks if task.client + FIRST_CLIENT_THREAD == thread]
         drawn = where(part["traceEvents"], cat="task", ph="X", tid=thread)
         assert {event["args"]["task"] for event in drawn} == set(own)
-    assert where(part["traceEvents"], name="in flight")[-1]["args"]["in flight"] == 0
+    assert where(part["traceEvents"], name="in flight")[-1]["args"]["tasks"] == 0
     arrows = [event["ph"] for event in part["traceEvents"] if event["ph"] in "stf"]
     assert arrows.count("s") == arrows.count("t") == arrows.count("f")
 
@@ -228,3 +241,176 @@ def test_a_diverged_version_is_still_json(tmp_path):
 def test_a_run_without_rows_is_a_trace(tmp_path):
     events = events_of(tmp_path, Run([], [], []))
     assert {event["ph"] for event in events} == {"M"}
+
+
+def with_absences(run: Run, seed: int = 3) -> pa.Table:
+    """Stretches between and across the tasks of some clients; the last of each third never ends."""
+    random = Random(seed)
+    rows = []
+    for client in range(0, len(run.clients), 3):
+        now = random.uniform(0, 20)
+        for _ in range(4):
+            rows.append({"client": client, "from_s": now, "until_s": now + random.uniform(1, 15)})
+            now = rows[-1]["until_s"] + random.uniform(1, 30)
+        if client % 2:
+            rows[-1]["until_s"] = None
+    return pa.Table.from_pylist(rows, schema=ABSENCES_SCHEMA)
+
+
+def at_work_or_away(run: Run, absences: list[dict[str, Any]], now: float) -> tuple[int, int]:
+    """Count tasks, and clients that have a task or are away, just after an instant."""
+    tasks = [task for task in run.tasks if task.dispatched_s <= now < task.ended_s]
+    away = {
+        row["client"]
+        for row in absences
+        if row["from_s"] <= now and (row["until_s"] is None or now < row["until_s"])
+    }
+    return len(tasks), len(away | {task.client for task in tasks})
+
+
+def test_idle_is_who_has_no_task_and_is_not_away(tmp_path, run):
+    absences = with_absences(run)
+    tables = replace(tables_of(tmp_path, run), absences=absences)
+    events = timeline(tables, "test")["traceEvents"]
+    idle, busy = (
+        {event["ts"]: event["args"][unit] for event in where(events, name=name)}
+        for name, unit in (("idle", "clients"), ("in flight", "tasks"))
+    )
+    rows = absences.to_pylist()
+    assert len(idle) > 20
+    for instant, count in idle.items():
+        assert count == len(run.clients) - at_work_or_away(run, rows, instant / 1e6 + 1e-7)[1]
+    for instant, count in busy.items():
+        assert count == at_work_or_away(run, [], instant / 1e6 + 1e-7)[0]
+
+
+def test_absences_are_spans_of_tracks_of_their_own(tmp_path, run):
+    absences = with_absences(run)
+    ending = pa.Table.from_pylist(
+        [{"stop_reason": "time", "stop_detail": "", "virtual_time_s": 500.0}], schema=ENDING_SCHEMA
+    )
+    tables = replace(tables_of(tmp_path, run), absences=absences, ending=ending)
+    events = timeline(tables, "test")["traceEvents"]
+    names = {event["tid"]: event["args"]["name"] for event in where(events, name="thread_name")}
+    drawn = [
+        (event["args"]["client"], event["ts"], event["ts"] + event["dur"])
+        for event in where(events, cat="away", ph="X")
+    ]
+    working = {task.client for task in run.tasks}
+    expected = [
+        (row["client"], row["from_s"] * 1e6, (row["until_s"] or 500.0) * 1e6)
+        for row in absences.to_pylist()
+        if row["client"] in working
+    ]
+    assert len(drawn) == len(expected) > 0
+    for found, told in zip(sorted(drawn), sorted(expected), strict=True):
+        assert found == pytest.approx(told, abs=CLOSE)
+    for event in where(events, cat="away"):
+        assert names[event["tid"]].endswith(f"{event['args']['client']} away")
+    tasks = {event["tid"] for event in where(events, cat="task", ph="X")}
+    assert not tasks & {event["tid"] for event in where(events, cat="away")}
+
+
+def test_the_links_carry_the_bytes_of_the_stages(tmp_path, run):
+    """The level is the sum of bytes over time of who transfers; the area is all bytes; it ends at zero."""
+    events = events_of(tmp_path, run)
+    for name, size, stage in (("server downlink", "bytes_down", 0), ("server uplink", "bytes_up", 2)):
+        points = [(event["ts"] / 1e6, event["args"]["bit/s"]) for event in where(events, name=name)]
+        transfers = [
+            (spans(task)[stage].start_s, spans(task)[stage].end_s, getattr(task, size))
+            for task in run.tasks
+            if len(spans(task)) > stage
+        ]
+        for now, level in points[::7]:
+            expected = sum(
+                8 * moved / (end - start) for start, end, moved in transfers if start <= now + 1e-7 < end
+            )
+            assert level == pytest.approx(expected, rel=1e-4, abs=1.0)
+        area = sum(level * (after - now) for (now, level), (after, _) in pairwise(points))
+        assert area == pytest.approx(8 * sum(moved for *_, moved in transfers), rel=1e-6)
+        assert points[-1][1] == 0.0
+        assert {event["pid"] for event in where(events, name=name)} == {NETWORK}
+
+
+def test_a_deadline_that_cut_tasks_off_is_a_mark(tmp_path):
+    run = synchronous_run()  # rounds of 45 seconds at most
+    tables = tables_of(tmp_path, run)
+    events = timeline(tables, "test", deadlines=Deadlines(server=45.0))["traceEvents"]
+    cut = [task for task in run.tasks if task.ended_s == task.dispatched_s + 45.0]
+    other = [task for task in run.tasks if task.outcome is Outcome.DISCARDED and task not in cut]
+    assert cut
+    assert other
+    marks = where(events, name="deadline")
+    assert Counter({mark["ts"]: mark["args"]["tasks"] for mark in marks}) == Counter(
+        round(task.ended_s * 8e6) / 8 for task in cut
+    )
+    why = {mark["args"]["task"]: mark["args"].get("why") for mark in where(events, name="discarded")}
+    assert why == {task.task: "deadline" for task in cut} | {task.task: None for task in other}
+    assert where(timeline(tables, "test")["traceEvents"], name="deadline") == []
+
+
+def test_the_deadlines_of_a_scenario():
+    sync = {"kind": "sync", "deadline": 9.0}
+    assert Deadlines.of({"strategy": sync, "hierarchy": None}) == Deadlines(9.0, None)
+    assert Deadlines.of({"strategy": {"kind": "fedasync"}, "hierarchy": {"strategy": sync}}) == (None, 9.0)
+
+
+def test_a_process_for_each_device_class(tmp_path, run):
+    tables = tables_of(tmp_path, run)
+    classes = ["phone" if client % 3 else "laptop" for client in range(len(run.clients))]
+    place = tables.clients.column_names.index("device_class")
+    clients = tables.clients.set_column(place, "device_class", pa.array(classes))
+    events = timeline(replace(tables, clients=clients), "test")["traceEvents"]
+    processes = {event["pid"]: event["args"]["name"] for event in where(events, name="process_name")}
+    assert len(set(processes.values())) == len(processes)
+    for event in where(events, cat="task", ph="X"):
+        client = event["tid"] - FIRST_CLIENT_THREAD
+        assert processes[event["pid"]] == f"clients: {classes[client]}"
+    tracks = {(event["pid"], event["tid"]) for event in events if event["ph"] in "Xi"}
+    assert len({thread for _, thread in tracks}) == len(tracks)  # ids are of the whole file
+
+
+def test_a_part_shows_whole_tasks_that_overlap_it(tmp_path, run):
+    tables = replace(tables_of(tmp_path, run), absences=with_absences(run))
+    part = Excerpt.of("0-2, 5", 10.0, 60.0)
+    trace = timeline(tables, "test", part=part)
+    events = trace["traceEvents"]
+    wanted = {
+        task.task
+        for task in run.tasks
+        if task.client in (0, 1, 2, 5) and task.dispatched_s <= 60.0 and task.ended_s >= 10.0
+    }
+    assert 0 < len(wanted) < len(run.tasks)
+    drawn = where(events, cat="task", ph="X")
+    assert {event["args"]["task"] for event in drawn} == wanted
+    whole = timeline(tables, "test")["traceEvents"]
+    assert drawn == [event for event in where(whole, cat="task", ph="X") if event["args"]["task"] in wanted]
+    assert {event["args"]["client"] for event in where(events, cat="away")} <= {0, 1, 2, 5}
+    counted = [event for event in events if event["ph"] == "C"]
+    assert counted
+    assert all(10e6 <= event["ts"] <= 60e6 for event in counted)
+    assert "clients 0-2,5" in trace["otherData"]["note"]
+    [note] = where(events, cat="note")
+    assert note["args"]["note"] == trace["otherData"]["note"]
+    before = [event["args"]["tasks"] for event in where(whole, name="in flight") if event["ts"] <= 10e6]
+    assert where(events, name="in flight")[0]["args"]["tasks"] == before[-1]
+
+
+def test_clients_that_are_named_are_all_shown_however_many_events(tmp_path):
+    run = asynchronous_run(clients=60, tasks_each=10)
+    trace = timeline(tables_of(tmp_path, run), "test", 500, part=Excerpt.of("0-29", None, None))
+    drawn = {event["args"]["task"] for event in where(trace["traceEvents"], cat="task", ph="X")}
+    assert drawn == {task.task for task in run.tasks if task.client < 30}
+    assert "thinned" in trace["otherData"]["note"]
+
+
+@pytest.mark.parametrize("clients", ["", "a", "3-1", "1,,2", "-4", "1-", "9" * 30])
+def test_clients_that_make_no_sense(clients: str):
+    with pytest.raises(ValueError, match=r"client|range"):
+        Excerpt.of(clients, None, None)
+
+
+@pytest.mark.parametrize(("first", "last"), [(5.0, 5.0), (7.0, 2.0), (-1.0, None)])
+def test_stretches_that_make_no_sense(first: float, last: float | None):
+    with pytest.raises(ValueError, match="must begin at zero or later"):
+        Excerpt.of(None, first, last)
