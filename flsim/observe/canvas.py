@@ -124,6 +124,9 @@ def save(figure: "Figure", path: Path) -> Path:
         raise RunError(f"{path}: the name of a picture ends with one of .{', .'.join(FORMATS)}")
     picture = io.BytesIO()
     with style.context(["default", _STYLE | _PRINTED]):
+        if figure.get_layout_engine() is not None:  # which would move things a little whenever it is drawn
+            figure.draw_without_rendering()
+            figure.set_layout_engine("none")
         figure.savefig(picture, format=form, metadata=_METADATA[form])
     write_bytes(path, picture.getvalue())
     return path
