@@ -70,21 +70,21 @@ def _walk(
     """Yield the paths below a section that take components; `around`: the kinds that it stands in."""
     for name, field in section.model_fields.items():
         path = f"{prefix}{name}"
-        for annotation in _annotations(field):
+        for annotation in mentioned(field):
             if isinstance(annotation, Kinds) and annotation not in around:
                 yield path, annotation
                 for component in annotation.classes.values():
                     yield from _walk(component, f"{path}.", (*around, annotation))
-            elif _is_plain_section(annotation):
+            elif is_plain_section(annotation):
                 yield from _walk(annotation, f"{path}.", around)
 
 
-def _is_plain_section(annotation: Any) -> bool:
+def is_plain_section(annotation: Any) -> bool:
     is_section = isinstance(annotation, type) and issubclass(annotation, Section)
     return is_section and not issubclass(annotation, Component)
 
 
-def _annotations(field: FieldInfo) -> Iterator[Any]:
+def mentioned(field: FieldInfo) -> Iterator[Any]:
     """Yield the kinds and the sections that a field's type mentions."""
     if any(isinstance(metadata, Varying) for metadata in field.metadata):
         return
