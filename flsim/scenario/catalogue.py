@@ -80,6 +80,7 @@ def _walk(
 
 
 def is_plain_section(annotation: Any) -> bool:
+    """Return whether it is a section, and not a component, which is found by its kinds."""
     is_section = isinstance(annotation, type) and issubclass(annotation, Section)
     return is_section and not issubclass(annotation, Component)
 
@@ -98,7 +99,7 @@ def _mentioned(annotation: Any) -> Iterator[Any]:
         if not any(isinstance(item, Varying) for item in metadata):
             yield from (item for item in metadata if isinstance(item, Kinds))
             yield from _mentioned(base)
-    elif get_origin(annotation) in (Union, types.UnionType, tuple):
+    elif get_origin(annotation) in (Union, types.UnionType, tuple, dict):
         for argument in get_args(annotation):
             yield from _mentioned(argument)
     else:

@@ -64,14 +64,14 @@ def _plain(annotation: Any) -> Iterator[Word]:
         given = [each for each in arguments if each is not types.NoneType]
         for index, each in enumerate(given):
             yield from (*([", or "] if index else []), *_words(each, ()))
-    elif origin is tuple and arguments[-1] is Ellipsis:
-        yield from ("list of ", *_words(arguments[0], ()))
+    elif origin is list or (origin is tuple and arguments[-1] is Ellipsis):
+        yield from ("list; each: ", *_words(arguments[0], ()))
     elif origin is tuple:
         yield f"list of {len(arguments)}: "
         for index, each in enumerate(arguments):
             yield from (*([", "] if index else []), *_words(each, ()))
     elif origin is dict:
-        yield from ("mapping to ", *_words(arguments[1], ()))
+        yield from ("mapping; each: ", *_words(arguments[1], ()))
     elif isinstance(annotation, type) and issubclass(annotation, Section):
         yield annotation
     else:
@@ -79,9 +79,9 @@ def _plain(annotation: Any) -> Iterator[Word]:
 
 
 def _limits(metadata: Sequence[object]) -> Iterator[str]:
-    flat = [each for item in metadata for each in (item.metadata if isinstance(item, FieldInfo) else [item])]
+    flat = [each for item in metadata for each in getattr(item, "metadata", [item])]
     bounds = [
-        f"{sign} {getattr(item, name):g}"
+        f"{sign} {_bound(getattr(item, name))}"
         for item in flat
         for name, sign in _BOUNDS.items()
         if getattr(item, name, None) is not None
@@ -91,6 +91,12 @@ def _limits(metadata: Sequence[object]) -> Iterator[str]:
     for item in flat:
         if (length := getattr(item, "min_length", None)) is not None and length > 1:
             yield f", at least {length}"
+
+
+def _bound(value: float) -> str:
+    if isinstance(value, int) and value.bit_count() == 1 and value > 10**9:
+        return f"2^{value.bit_length() - 1}"
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}"
 
 
 def _dimension(field: FieldInfo) -> Dimension | None:

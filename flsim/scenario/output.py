@@ -4,7 +4,11 @@ from flsim.component import Section
 
 
 class Output(Section):
-    """The folder that holds a folder for each scenario name."""
+    """The folder that holds a folder for each scenario name.
+
+    `dir`: that folder. `plots`: whether pictures are drawn. `timeline`: whether timeline.json.gz is
+    written, for Perfetto. `report`: whether report.html is written.
+    """
 
     dir: str = "outputs"
     plots: bool = True

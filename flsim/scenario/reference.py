@@ -88,31 +88,36 @@ def keys_of(cls: type[Section]) -> tuple[Key, ...]:
 def meaning_of(cls: type[Section], key: str) -> str:
     """Return what a class, or one that it derives from, says of a key; empty if nothing.
 
-    A sentence that begins with the key defines it; otherwise all that name it are taken.
+    A sentence that begins with the key and a colon defines it; otherwise all that name it are taken.
 
     >>> class Example(Section):
     ...     '''Something. `size`: how large it is. It grows by `rate` each time.'''
     >>> meaning_of(Example, "size"), meaning_of(Example, "rate")
     ('How large it is.', 'It grows by `rate` each time.')
     """
-    for each in cls.__mro__:
-        if issubclass(each, Section) and each not in (Section, Component):
-            naming = [sentence for sentence in _sentences(each) if f"`{key}`" in sentence]
-            defining = [sentence for sentence in naming if sentence.startswith(f"`{key}`")]
-            if naming:
-                return " ".join(_without(key, sentence) for sentence in defining or naming)
-    return ""
+    sections = [
+        each for each in cls.__mro__ if issubclass(each, Section) and each not in (Section, Component)
+    ]
+    naming = [
+        [sentence for sentence in _sentences(each.__doc__ or "") if re.search(rf"`{key}[`:\[]", sentence)]
+        for each in sections
+    ]
+    for sentences in naming:
+        for sentence in sentences:
+            if sentence.startswith(f"`{key}`: "):
+                meaning = sentence.removeprefix(f"`{key}`: ")
+                return meaning[0].upper() + meaning[1:]
+    return " ".join(next((sentences for sentences in naming if sentences), []))
 
 
-def _sentences(cls: type[Section]) -> Iterator[str]:
-    for paragraph in (inspect.cleandoc(cls.__doc__ or "")).split("\n\n"):
+def only_defines(paragraph: str) -> bool:
+    """Return whether a paragraph does nothing but say what keys mean."""
+    return all(re.match(r"`\w+`: ", sentence) for sentence in _sentences(paragraph))
+
+
+def _sentences(text: str) -> Iterator[str]:
+    for paragraph in text.split("\n\n"):
         yield from re.split(r"(?<=\.)\s+(?=[A-Z`])", " ".join(paragraph.split()))
-
-
-def _without(key: str, sentence: str) -> str:
-    """Return the sentence without the key in front of its definition."""
-    rest = sentence.removeprefix(f"`{key}`: ")
-    return rest if rest == sentence else rest[0].upper() + rest[1:]
 
 
 def _places(path: str, key: FieldInfo, seen: set[type[Section]]) -> Iterator[Place]:
@@ -122,7 +127,7 @@ def _places(path: str, key: FieldInfo, seen: set[type[Section]]) -> Iterator[Pla
         path, key = waiting.pop(0)
         for described in mentioned(key):
             if isinstance(described, Kinds):
-                choices: dict[str | None, type[Section]] = dict(described.classes)
+                choices: dict[str | None, type[Section]] = {**described.classes}
             elif is_plain_section(described):
                 choices = {None: described}
             else:
