@@ -31,7 +31,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for path in shipped:
         uri = path.relative_to(REPOSITORY).as_posix()
         files.append(File.generated(config, uri, abs_src_path=str(path)))
-    files.append(File.generated(config, "scenarios/index.md", content=_of_scenarios(shipped)))
+    files.append(File.generated(config, "scenarios/shipped.md", content=_of_scenarios(shipped)))
     return files
 
 
