@@ -1,11 +1,20 @@
 """Types for the fields of a scenario that hold a quantity: floats in base units, parsed from text."""
 
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from flsim.units import POWER, RATE, SIZE, SPEED, TIME, WORK, Dimension
+
+
+@dataclass(frozen=True, eq=False)  # a type's annotations have to be hashable
+class Quantity:
+    """Annotation of a field that is a quantity: of what dimension, for whoever describes the field."""
+
+    dimension: Dimension
+    positive: bool
 
 
 def quantity(dimension: Dimension, *, positive: bool) -> Any:
@@ -26,7 +35,8 @@ def quantity(dimension: Dimension, *, positive: bool) -> Any:
             )
         return value
 
-    return BeforeValidator(parse), AfterValidator(check), WithJsonSchema(json_schema(dimension))
+    described = WithJsonSchema(json_schema(dimension)), Quantity(dimension, positive)
+    return BeforeValidator(parse), AfterValidator(check), *described
 
 
 QUANTITY_TEXT = {"type": "string", "pattern": r"^\s*[-+]?[\d.].*$"}

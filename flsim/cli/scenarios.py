@@ -65,8 +65,20 @@ def list_components(place: str | None, verbose: bool) -> int:
 
 
 @cli.command()
-def schema() -> int:
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["json", "markdown"]),
+    default="json",
+    help="json: for editors; markdown: every key with its default and its meaning, to read.",
+)
+def schema(form: str) -> int:
     """Print the JSON Schema of scenario files, for editors that complete them."""
+    if form == "markdown":
+        from flsim.terminal.reference import reference
+
+        click.echo(reference())
+        return EXIT_DONE
     document = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Scenario.model_json_schema()}
     click.echo(json.dumps(document, indent=2))
     return EXIT_DONE

@@ -17,6 +17,10 @@ class ConcurrentStrategy(Strategy):
     """Keeps `concurrency` tasks in flight, and discards updates staler than `max_staleness`.
 
     Nobody is asked while fewer than `min_available` clients are idle or at work.
+
+    `staleness`: the factor of an update by how many versions it is behind. `concurrency`: how many tasks
+    are under way at a time. `max_staleness`: the most versions that an update may be behind; none means any
+    number. `min_available`: how many clients must be idle or at work before anybody is asked.
     """
 
     concurrency: Annotated[int, Field(ge=1)] = 10

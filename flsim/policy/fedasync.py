@@ -13,7 +13,10 @@ from flsim.tasks import Anchor
 
 
 class FedAsync(ConcurrentStrategy):
-    """x <- (1 - a) x + a x_local, with a = `mixing` x the staleness factor."""
+    """x <- (1 - a) x + a x_local, with a = `mixing` x the staleness factor.
+
+    `mixing`: how much of an update of the current version goes into the model.
+    """
 
     kind: Literal["fedasync"] = "fedasync"
     mixing: Annotated[float, Field(gt=0, le=1)] = 0.6

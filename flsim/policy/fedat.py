@@ -23,6 +23,9 @@ class FedAT(Strategy):
     over, also one that nothing came of, the tier's next one starts as soon as one of its clients is idle.
     The paper's way to put the tiers' models together is `aggregation: fedat`; with another rule, the
     updates of each round are added to the model. The paper's clients have `objective: fedprox`.
+
+    `weighting`: updates count by their clients' samples, or all the same. `tiers`: how many there are.
+    `cohort`: how many clients of a tier a round asks.
     """
 
     kind: Literal["fedat"] = "fedat"

@@ -22,6 +22,11 @@ class FedBuff(ConcurrentStrategy):
     A buffer is full with `buffer_size` updates; or it is emptied at every multiple of
     `round_duration`. With equal weighting and without normalising, the update is the paper's mean of
     staleness-weighted deltas.
+
+    `weighting`: updates count by their clients' samples, or all the same. `normalize`: the weights of a
+    buffer are scaled back to the sum of 1 after their staleness factors. `buffer_size`: how many updates
+    make a version; give this or the next one. `round_duration`: how often the buffer is emptied, whatever
+    is in it.
     """
 
     kind: Literal["fedbuff"] = "fedbuff"

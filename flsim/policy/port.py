@@ -21,6 +21,11 @@ class Port(ConcurrentStrategy):
     bound it is `fedbuff`. Port weights updates by staleness and by how alike they are, too; here that is
     left to `staleness` and to the aggregation. After Su and Li, "How Asynchronous can Federated Learning
     Be?", IWQoS 2022.
+
+    `weighting`: updates count by their clients' samples, or all the same. `normalize`: the weights of a
+    buffer are scaled back to the sum of 1 after their staleness factors. `buffer_size`: how many updates
+    make a version, at least. `max_staleness`: the most versions that an update is ever behind; none means
+    any number.
     """
 
     kind: Literal["port"] = "port"

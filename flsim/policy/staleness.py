@@ -48,7 +48,10 @@ class InverseStaleness(Staleness):
 
 
 class ExponentialStaleness(Staleness):
-    """decay ** s."""
+    """decay ** s.
+
+    `decay`: the factor for each version that an update is behind.
+    """
 
     kind: Literal["exponential"] = "exponential"
     decay: Annotated[float, Field(gt=0, le=1)] = 0.9
@@ -58,7 +61,10 @@ class ExponentialStaleness(Staleness):
 
 
 class PolynomialStaleness(Staleness):
-    """(1 + s) ** -a (Xie et al., 2019; FedBuff uses a = 0.5)."""
+    """(1 + s) ** -a (Xie et al., 2019; FedBuff uses a = 0.5).
+
+    `a`: the exponent; with 0 every update counts fully.
+    """
 
     kind: Literal["polynomial"] = "polynomial"
     a: Annotated[float, Field(ge=0)] = 0.5
@@ -68,7 +74,10 @@ class PolynomialStaleness(Staleness):
 
 
 class HingeStaleness(Staleness):
-    """1 up to s = b, then 1 / (a (s - b) + 1) (Xie et al., 2019)."""
+    """1 up to s = b, then 1 / (a (s - b) + 1) (Xie et al., 2019).
+
+    `a`: how steeply the factor falls. `b`: the staleness up to which it is 1.
+    """
 
     kind: Literal["hinge"] = "hinge"
     a: Annotated[float, Field(gt=0)] = 10.0

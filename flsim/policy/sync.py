@@ -26,6 +26,12 @@ class Sync(Strategy):
     When the deadline passes, or nobody is left to wait for, the answers so far are aggregated if they
     are a `quorum`; otherwise the round is abandoned and the next one starts. Whoever has not answered
     when a round ends is called off.
+
+    `deadline`: how long a round takes at most, from its start; none means for as long as it takes.
+    `weighting`: updates count by their clients' samples, or all the same. `cohort`: how many updates make a
+    version; or `all`. `over_selection`: how many clients are asked for each that is needed. `quorum`: the
+    fewest updates that make a version when a round has to end. `min_available`: how many clients must be
+    there before a round starts.
     """
 
     kind: Literal["sync"] = "sync"

@@ -73,6 +73,8 @@ class QFedAvg(Aggregation):
     The loss is a client's mean training loss over its last epoch; a client without one counts nothing.
     With q = 0 the strategy's weights stay as they are. After Li et al., "Fair Resource Allocation in
     Federated Learning", ICLR 2020.
+
+    `q`: how much more clients with a high loss count; 0 means not at all.
     """
 
     kind: Literal["qfedavg"] = "qfedavg"
@@ -93,6 +95,8 @@ class FedATModels(Aggregation):
     `tier_weights: equal` every tier counts 1 / M. It needs the strategy `fedat`, and a server that takes
     the mean as it is: plain `sgd` with `lr: 1`. Chai et al., "FedAT: A High-Performance and
     Communication-Efficient Federated Learning System with Asynchronous Tiers", SC 2021.
+
+    `tier_weights`: mirrored, as published, or the same for every tier that has had a round.
     """
 
     kind: Literal["fedat"] = "fedat"
@@ -162,6 +166,8 @@ class Afl(ByClient):
     After every update lambda <- lambda + lr x losses of the clients at hand, projected on the simplex of
     all clients; it starts at 1/N each. The loss is the mean training loss over the last epoch, and zero for
     a client without one. Mohri, Sivek, Suresh, "Agnostic Federated Learning", ICML 2019.
+
+    `lr`: how fast lambda moves towards clients with a high loss.
     """
 
     kind: Literal["afl"] = "afl"
@@ -200,6 +206,8 @@ class ByParticipation(ByClient):
     `weighting` gives the weights w_i of the clients, which sum to 1 over all: by samples, or 1/N each. An
     update of a client that takes part with probability p_i counts w_i / p_i. A client that is in a buffer
     more than once counts once, with the mean of its updates.
+
+    `participation`: the estimate of p_i.
     """
 
     weighting: Weighting = "samples"
@@ -229,6 +237,8 @@ class FedStale(ByParticipation):
 
     Then h_i <- D_i: one update is kept for each client that has sent one. With `sync` it is FedStale: Rodio
     and Neglia, "FedStale: leveraging stale client updates in federated learning", ECAI 2024.
+
+    `beta`: how much what is remembered counts; with 0 it is `unbiased`.
     """
 
     kind: Literal["fedstale"] = "fedstale"

@@ -69,7 +69,11 @@ class Attackers(Section):
 
 
 class Attack(Component):
-    """What attackers do."""
+    """What attackers do.
+
+    `clients`: who attacks. `start`: tasks that are dispatched earlier are honest. `end`: tasks that are
+    dispatched from then on are honest; none means that the attack goes on.
+    """
 
     clients: Attackers = Attackers(share=0.2)
     start: Seconds = 0.0
@@ -151,6 +155,8 @@ class Backdoor(DataAttack):
     A `share` of each attacker's samples has the trigger and the label `target`. The update is multiplied
     with `boost`; `replacement` stands for that of `model_replacement`. Its success is the share of the
     test samples of other classes that the global model takes for `target` when they have the trigger.
+
+    `trigger`: what is put into a sample.
 
     Reference: Bagdasaryan et al., "How To Backdoor Federated Learning", AISTATS 2020; the trigger of Gu
     et al., "BadNets", 2017.
@@ -305,6 +311,8 @@ class FreeRider(Attack):
     """Clients who only pretend to train: zeros, or the change that led to the model they were sent.
 
     To either they add N(0, `noise`²). Version 0 has no change before it: zeros.
+
+    `sends`: what is sent in the place of an update.
 
     References: Lin et al., "Free-riders in Federated Learning: Attacks and Defenses", 2019; Fraboni et al.,
     "Free-rider Attacks on Model Aggregation in Federated Learning", AISTATS 2021.

@@ -59,6 +59,8 @@ class Conditions(Availability):
     """A client is there while it meets both conditions: it is charging, and it is on Wi-Fi.
 
     Each condition comes and goes by itself, like `sessions`.
+
+    `charging`: how long a client is charging, and how long it is not. `wifi`: the same of being on Wi-Fi.
     """
 
     kind: Literal["conditions"] = "conditions"

@@ -70,21 +70,22 @@ def _walk(
     """Yield the paths below a section that take components; `around`: the kinds that it stands in."""
     for name, field in section.model_fields.items():
         path = f"{prefix}{name}"
-        for annotation in _annotations(field):
+        for annotation in mentioned(field):
             if isinstance(annotation, Kinds) and annotation not in around:
                 yield path, annotation
                 for component in annotation.classes.values():
                     yield from _walk(component, f"{path}.", (*around, annotation))
-            elif _is_plain_section(annotation):
+            elif is_plain_section(annotation):
                 yield from _walk(annotation, f"{path}.", around)
 
 
-def _is_plain_section(annotation: Any) -> bool:
+def is_plain_section(annotation: Any) -> bool:
+    """Return whether it is a section, and not a component, which is found by its kinds."""
     is_section = isinstance(annotation, type) and issubclass(annotation, Section)
     return is_section and not issubclass(annotation, Component)
 
 
-def _annotations(field: FieldInfo) -> Iterator[Any]:
+def mentioned(field: FieldInfo) -> Iterator[Any]:
     """Yield the kinds and the sections that a field's type mentions."""
     if any(isinstance(metadata, Varying) for metadata in field.metadata):
         return
@@ -98,7 +99,7 @@ def _mentioned(annotation: Any) -> Iterator[Any]:
         if not any(isinstance(item, Varying) for item in metadata):
             yield from (item for item in metadata if isinstance(item, Kinds))
             yield from _mentioned(base)
-    elif get_origin(annotation) in (Union, types.UnionType, tuple):
+    elif get_origin(annotation) in (Union, types.UnionType, tuple, dict):
         for argument in get_args(annotation):
             yield from _mentioned(argument)
     else:

@@ -169,6 +169,8 @@ class LowRank(Codec):
     Tensors of more dimensions are matrices of their first dimension by all others; what has one dimension,
     or would not become smaller, is sent as it is.
 
+    `rank`: the columns of the two thin matrices.
+
     Reference: Vogels et al., "PowerSGD: Practical Low-Rank Gradient Compression for Distributed
     Optimization", NeurIPS 2019.
     """
@@ -255,6 +257,9 @@ class Compression(Section):
 
     `error_feedback`: a client adds to its update what its last ones did not bring over. What goes down is
     the difference to what the client holds, in which that is contained.
+
+    `uplink`: the codec of what clients send; none means float32. `downlink`: the codec of what they are
+    sent; none means float32.
     """
 
     uplink: AnyCodec | None = None

@@ -27,7 +27,12 @@ class BreastCancer(Dataset):
 
 
 class SyntheticData(Dataset):
-    """Gaussian clusters, one for each class, drawn from the scenario's seed."""
+    """Gaussian clusters, one for each class, drawn from the scenario's seed.
+
+    `samples`: how many there are, of all clients and the test. `features`: the numbers of a sample.
+    `classes`: the clusters. `separation`: how far the clusters' centres lie from the origin, in
+    deviations of a cluster.
+    """
 
     kind: Literal["synthetic"] = "synthetic"
     samples: Annotated[int, Field(ge=2)] = 10_000
@@ -72,6 +77,10 @@ class Data(Section):
     `client_test_share` of every client's own samples is held out from its training, to test it on them;
     `client_validation_share` likewise, to test it on them while settings or clients are still being chosen.
     `drift`: how the clients' samples change as virtual time goes on.
+
+    `dataset`: the samples. `partition`: which client holds which of them. `test_share`: of the samples, for
+    the central test, where the dataset has no test set of its own. `client_test_share`: of every client's
+    samples, for its own test. `client_validation_share`: likewise, for tests by which something is chosen.
     """
 
     dataset: AnyDataset

@@ -69,7 +69,10 @@ class Distribution(Component):
 
 
 class Constant(Distribution):
-    """Always the same value. A plain number means this."""
+    """Always the same value. A plain number means this.
+
+    `value`: the value, which may carry a unit.
+    """
 
     kind: Literal["constant"] = "constant"
     value: Scaled
@@ -117,7 +120,10 @@ class Uniform(Distribution):
 
 
 class Exponential(Distribution):
-    """Memoryless, with the given mean."""
+    """Memoryless, with the given mean.
+
+    `mean`: the mean, which may carry a unit.
+    """
 
     kind: Literal["exponential"] = "exponential"
     mean: PositiveScaled
@@ -147,7 +153,10 @@ class HalfNormal(Distribution):
 
 
 class Normal(Distribution):
-    """Normal, cut off below `low` and above `high` when these are given."""
+    """Normal, cut off below `low` and above `high` when these are given.
+
+    `mean`: the mean before the cut, which may carry a unit. `std`: the deviation before the cut, likewise.
+    """
 
     kind: Literal["normal"] = "normal"
     mean: Scaled
@@ -208,7 +217,10 @@ class Lognormal(Distribution):
 
 
 class Pareto(Distribution):
-    """A power-law tail: P(X > x) = (scale / x) ** index for x above `scale`."""
+    """A power-law tail: P(X > x) = (scale / x) ** index for x above `scale`.
+
+    `index`: of the tail; the mean is infinite up to 1, and the variance up to 2.
+    """
 
     kind: Literal["pareto"] = "pareto"
     scale: PositiveScaled
@@ -228,7 +240,10 @@ class Pareto(Distribution):
 
 
 class Zipf(Distribution):
-    """`scale` times a rank from 1 to `ranks`, rank k with probability proportional to k ** -exponent."""
+    """`scale` times a rank from 1 to `ranks`, rank k with probability proportional to k ** -exponent.
+
+    `exponent`: how much rarer each further rank is.
+    """
 
     kind: Literal["zipf"] = "zipf"
     scale: PositiveScaled

@@ -13,6 +13,8 @@ class Executor(Component):
     """How tasks are trained. The timeline is the same on every kind, the weights to round-off.
 
     With `precision: bfloat16`, products are computed in bfloat16; weights and updates stay float32.
+
+    `precision`: of products; weights and updates are float32 in both cases.
     """
 
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -45,7 +47,11 @@ class Vmap(InProcess):
 
 
 class Compile(InProcess):
-    """As `vmap`, compiled by torch. The first tasks wait for the compiler."""
+    """As `vmap`, compiled by torch. The first tasks wait for the compiler.
+
+    `chunk`: clients stacked at a time; by default so many as fit into a core's share of the cache.
+    `threads`: cores that train; by default all.
+    """
 
     kind: Literal["compile"] = "compile"
     chunk: Count | None = None
@@ -53,14 +59,20 @@ class Compile(InProcess):
 
 
 class Processes(Executor):
-    """Worker processes, one thread each, by default one for every core."""
+    """Worker processes, one thread each, by default one for every core.
+
+    `workers`: how many processes; by default one for every core.
+    """
 
     kind: Literal["processes"] = "processes"
     workers: Count | None = None
 
 
 class Ray(Executor):
-    """Workers on a Ray cluster: the one at `address`, or one that is started here."""
+    """Workers on a Ray cluster: the one at `address`, or one that is started here.
+
+    `workers`: how many; by default one for every core of the cluster.
+    """
 
     kind: Literal["ray"] = "ray"
     address: str | None = None

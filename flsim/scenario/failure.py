@@ -12,7 +12,10 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 
 
 class Crash(Section):
-    """With `probability`, a task crashes its client, which is away until it is repaired."""
+    """With `probability`, a task crashes its client, which is away until it is repaired.
+
+    `repair`: how long the client is away.
+    """
 
     probability: Probability
     repair: VaryingPositiveSeconds
@@ -35,21 +38,30 @@ class ServerOutage(Outage):
 
 
 class ShareOutage(Outage):
-    """A random share of the clients is away."""
+    """A random share of the clients is away.
+
+    `share`: of all clients.
+    """
 
     kind: Literal["share"] = "share"
     share: Annotated[float, Field(gt=0, le=1)]
 
 
 class ClassOutage(Outage):
-    """All clients of one device class are away."""
+    """All clients of one device class are away.
+
+    `name`: that of the device class.
+    """
 
     kind: Literal["class"] = "class"
     name: str
 
 
 class RegionOutage(Outage):
-    """All clients behind one node of a tree or graph network are away."""
+    """All clients behind one node of a tree or graph network are away.
+
+    `node`: the name of the node, such as `edge-3`.
+    """
 
     kind: Literal["region"] = "region"
     node: str

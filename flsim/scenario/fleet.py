@@ -20,6 +20,9 @@ class Speed(Compute):
     """Work divided by speed. A device's speed is drawn once.
 
     `jitter` is the deviation of the logarithm of a factor with median 1, drawn for every task.
+
+    `flops`: the speed of a device. `jitter`: the deviation of the logarithm of a factor on each task's
+    duration; 0 means none.
     """
 
     kind: Literal["speed"] = "speed"
@@ -28,7 +31,10 @@ class Speed(Compute):
 
 
 class Duration(Compute):
-    """A duration drawn for every task, whatever its work."""
+    """A duration drawn for every task, whatever its work.
+
+    `task`: how long a task computes.
+    """
 
     kind: Literal["duration"] = "duration"
     task: VaryingSeconds
@@ -38,7 +44,10 @@ AnyCompute = Annotated[Compute, Kinds(Compute, Speed, Duration)]
 
 
 class PowerModel(Section):
-    """What a device draws, above what it draws idle: while it computes, sends and receives."""
+    """What a device draws, above what it draws idle: while it computes, sends and receives.
+
+    `compute`: watts while it trains. `transmit`: watts while it sends. `receive`: watts while it receives.
+    """
 
     compute: Power
     transmit: Power
@@ -46,7 +55,11 @@ class PowerModel(Section):
 
 
 class DeviceClass(Section):
-    """A named share of the fleet with a compute, and perhaps a power model, of its own."""
+    """A named share of the fleet with a compute, and perhaps a power model, of its own.
+
+    `name`: what tables and plots call it. `share`: of the clients. `compute`: how long its devices take for
+    a task. `power`: what its devices draw; none means the fleet's model.
+    """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.-]{0,63}$")]
     share: Annotated[float, Field(gt=0, le=1)]
@@ -60,6 +73,11 @@ class Fleet(Section):
     Classes are dealt out to clients at random, or, with `class_order: listed`, in the order of their ids.
     `preset` fills in what is not given. `join`: when each client joins; none means from the start.
     `power`: the power model of classes that have none of their own; none means that energy is not kept.
+
+    `clients`: how many there are. `class_order`: whether classes are dealt out at random or in the order
+    they are listed in. `availability`: when clients are there. `failure`: how tasks and clients fail.
+    `compute`: how long a device takes for a task; give this or classes. `classes`: kinds of devices, each a
+    share of the clients. `preset`: measured or typical values for what is not given.
     """
 
     preset: Literal["phones", "sensors", "hospitals", "datacentre"] | None = None

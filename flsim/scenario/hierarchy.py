@@ -26,7 +26,11 @@ Rounds = Annotated[int, Field(ge=1)]
 
 
 class OneEdge(Section):
-    """What one edge does otherwise: what is not given is as for all edges."""
+    """What one edge does otherwise: what is not given is as for all edges.
+
+    `rounds`: none means as all. `strategy`: none means as all. `selection`: none means as all.
+    `aggregation`: none means as all. `server_optimizer`: none means as all.
+    """
 
     rounds: Rounds | None = None
     strategy: AnyStrategy | None = None
@@ -41,6 +45,11 @@ class Hierarchy(Section):
     An edge that is asked by the server takes the model, makes `rounds` updates of it with its own clients,
     by its own `strategy`, and sends back by how much the model has moved. `nodes` names the edges that do
     otherwise. Liu et al., "Client-Edge-Cloud Hierarchical Federated Learning", ICC 2020.
+
+    `selection`: which of its clients an edge asks. `aggregation`: how an edge combines their updates.
+    `server_optimizer`: the step that an edge makes of that. `rounds`: how many updates an edge makes of its
+    own for one of the server's. `strategy`: when an edge asks its clients and makes a version. `nodes`:
+    what single edges do otherwise, by their names.
     """
 
     rounds: Rounds = 1

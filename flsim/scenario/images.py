@@ -19,6 +19,8 @@ class Emnist(TorchvisionData):
     """28x28 grey images of handwritten letters and digits, in one of six splits (Cohen et al., 2017).
 
     It does not say who wrote them; `femnist` does.
+
+    `split`: which letters and digits there are, and how many of each.
     """
 
     kind: Literal["emnist"] = "emnist"
@@ -58,6 +60,8 @@ class ImageFolder(Dataset):
     """Image files of your own, in a folder for each class, all brought to `size` x `size` pixels.
 
     `path` has the folders of the classes, or folders train and test which have them.
+
+    `grey`: whether pictures are brought to one channel.
     """
 
     kind: Literal["image_folder"] = "image_folder"

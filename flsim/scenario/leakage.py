@@ -57,6 +57,9 @@ class Leakage(Section):
 
     `clients`: the updates of how many are attacked, as the server receives them, besides the model that is
     released. `samples`: how many members are compared with as many others, at most.
+
+    `every`: how many server updates lie between two that are attacked. `membership`: whether samples are
+    told apart from others. `inversion`: how samples are reconstructed; null means not at all.
     """
 
     clients: Annotated[int, Field(ge=1)] = 3

@@ -38,7 +38,11 @@ class Base(Component):
 
 
 class _Configured(Base):
-    """A base of the sizes that it is given, with weights that the model's `seed` gives."""
+    """A base of the sizes that it is given, with weights that the model's `seed` gives.
+
+    `hidden`: the width. `layers`: blocks. `heads`: of attention; they divide the width. `vocabulary`:
+    tokens; by default those of the dataset.
+    """
 
     hidden: Width = 64
     layers: Width = 2
@@ -91,6 +95,8 @@ class Llama7BBase(LlamaBase):
     """`llama` with the sizes of the model with seven billion parameters; its weights take 27 GB.
 
     Where they do not fit into memory, `--timing-only` needs none of them.
+
+    `layers`: blocks; fewer of them make a smaller model.
     """
 
     kind: Literal["llama_7b"] = "llama_7b"  # type: ignore[assignment]
@@ -129,6 +135,8 @@ class FolderBase(Base):
     """A causal language model of transformers from a local folder: config.json and safetensors.
 
     Nothing is fetched, no code of the folder's runs, and weights in other formats are not read.
+
+    `path`: the folder.
     """
 
     kind: Literal["folder"] = "folder"
@@ -139,7 +147,10 @@ AnyBase = Annotated[Base, Kinds(Base, LlamaBase, Llama7BBase, Gpt2Base, FolderBa
 
 
 class RankShare(Section):
-    """A share of the clients, with consecutive ids, that has adapters of this rank."""
+    """A share of the clients, with consecutive ids, that has adapters of this rank.
+
+    `share`: of the clients. `rank`: of their adapters.
+    """
 
     share: Annotated[float, Field(gt=0, le=1)]
     rank: Rank
@@ -157,6 +168,8 @@ class Lora(Model):
     of Large Language Models", ICLR 2022; FFA-LoRA: Sun et al., "Improving LoRA in Privacy-preserving
     Federated Learning", ICLR 2024; ranks: Cho et al., "Heterogeneous LoRA for Federated Fine-tuning of
     On-Device Foundation Models", EMNLP 2024.
+
+    `base`: the language model that the adapters are put on.
     """
 
     kind: Literal["lora"] = "lora"

@@ -29,7 +29,11 @@ class Logistic(Model):
 
 
 class Mlp(Model):
-    """Fully connected layers with ReLU between them, and `dropout` behind each ReLU."""
+    """Fully connected layers with ReLU between them, and `dropout` behind each ReLU.
+
+    `hidden`: the units of each layer but the last. `dropout`: the probability with which a unit is left out
+    of a training step.
+    """
 
     kind: Literal["mlp"] = "mlp"
     hidden: Annotated[tuple[Width, ...], Field(min_length=1)] = (64,)
@@ -41,6 +45,8 @@ class Cnn(Model):
 
     Group normalisation, because the batch statistics of one client say nothing about another's
     (Hsieh et al., ICML 2020).
+
+    `channels`: of each convolution. `groups`: of the normalisation; they divide the channels.
     """
 
     kind: Literal["cnn"] = "cnn"
@@ -70,6 +76,8 @@ class ResNet(Model):
     """A residual network for small images, 8 or 18 `layers` deep, group-normalised (He et al., 2016).
 
     With 8 layers it has 16, 32 and 64 channels in one block each; with 18, 64 to 512 in two blocks each.
+
+    `groups`: of the normalisation. `layers`: how deep it is.
     """
 
     kind: Literal["resnet"] = "resnet"
@@ -98,6 +106,9 @@ class MobileNetV3(Model):
     """MobileNetV3 as in torchvision, but with group normalisation (Howard et al., 2019).
 
     For images with a side of less than 64, the first convolution keeps their size.
+
+    `size`: which of the paper's two networks. `groups`: of the normalisation. `dropout`: in front of the
+    last layer.
     """
 
     kind: Literal["mobilenet_v3"] = "mobilenet_v3"
@@ -107,7 +118,10 @@ class MobileNetV3(Model):
 
 
 class Lstm(Model):
-    """Layers of LSTM that read a text token by token: by default, LEAF's network for Shakespeare."""
+    """Layers of LSTM that read a text token by token: by default, LEAF's network for Shakespeare.
+
+    `embedding`: numbers for a token. `hidden`: the width of a layer. `layers`: how many there are.
+    """
 
     kind: Literal["lstm"] = "lstm"
     embedding: Width = 8
@@ -120,6 +134,8 @@ class Transformer(Model):
 
     Normalisation comes before attention and before the two fully connected layers, which are four times
     as wide. Places are learned, as in GPT-2 (Radford et al., 2019).
+
+    `width`: numbers for a token. `layers`: blocks. `heads`: of attention; they divide the width.
     """
 
     kind: Literal["transformer"] = "transformer"
@@ -139,6 +155,8 @@ class Module(Model):
 
     It is called with `arguments` and gives logits [samples, classes] for inputs [samples, ...]. Its layers
     draw their first weights by `reset_parameters`, as torch's own do.
+
+    `path`: the module and its class, such as `package.module:Class`.
     """
 
     kind: Literal["module"] = "module"

@@ -39,7 +39,10 @@ if TYPE_CHECKING:
 
 
 class _Screening(Aggregation):
-    """Looks for outliers, and leaves the rest to other rules."""
+    """Looks for outliers, and leaves the rest to other rules.
+
+    `suspects`: what an outlier is.
+    """
 
     suspects: AnyOutliers = Mad()
 

@@ -19,7 +19,10 @@ class Capacity(Component):
 
 
 class FixedCapacity(Capacity):
-    """Always the same. A plain number or text with a unit means this."""
+    """Always the same. A plain number or text with a unit means this.
+
+    `rate`: the capacity.
+    """
 
     kind: Literal["fixed"] = "fixed"
     rate: Rate
@@ -78,6 +81,8 @@ class TreeLevel(Section):
     """One level of a tree: `nodes` of them, each with a link of its own towards the server.
 
     `uplink` carries towards the server, `downlink` towards the clients.
+
+    `name`: of its nodes, before their number. `latency`: of its links, added to the client's.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
@@ -92,6 +97,8 @@ class Tree(Topology):
 
     Clients are spread evenly over the first level's nodes, and each level's nodes over the next. A node
     is called by its level's name and its number, such as `edge-3`.
+
+    `levels`: from the clients upwards.
     """
 
     kind: Literal["tree"] = "tree"
@@ -116,6 +123,8 @@ class Graph(Topology):
     Edges carry `capacity` (bit/s, or text with a unit; for each direction) and `latency` (seconds, or
     text). Clients are spread evenly over the nodes of `attach`, or over all nodes with one neighbour
     except the server, and reach the `server` node by the route with the lowest latency.
+
+    `file`: the network.
     """
 
     kind: Literal["graph"] = "graph"
@@ -131,6 +140,9 @@ class ServerLink(Section):
     """The server's own link. Without a limit, only the other links count.
 
     The uplink carries what the server sends (the clients' downloads), the downlink what it receives.
+
+    `downlink`: what it receives in all; none means without a limit. `uplink`: what it sends in all; none
+    means without a limit.
     """
 
     downlink: AnyCapacity | None = None
@@ -170,6 +182,13 @@ class Network(Section):
     with mean 1 on its rate, drawn for every transfer. Sharing: `fair` is max-min, re-allocated whenever
     a transfer starts or ends; `fifo` serves one transfer at a time on every shared link; `none` lets
     every transfer have each link for itself. `preset` fills in what is not given.
+
+    `topology`: what is between the clients and the server. `downlink`: a client's own rate towards it.
+    `uplink`: a client's own rate from it. `latency`: of each transfer, before its bytes flow.
+    `correlation`: between a client's draws. `loss`: attempts that fail; none means that all succeed.
+    `server`: the link that all transfers share. `sharing`: how transfers share a link. `variation`: the
+    coefficient of variation of a rate from one transfer to the next. `preset`: measured or typical values
+    for what is not given.
     """
 
     preset: Literal["mobile", "sensors", "hospitals", "datacentre"] | None = None

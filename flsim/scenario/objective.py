@@ -46,6 +46,8 @@ class Loss(Objective):
 class FedProx(Objective):
     """The loss plus mu / 2 |w - w0|^2, which keeps a client near the model it was sent.
 
+    `mu`: how strongly a client is held back.
+
     Reference: Li et al., "Federated Optimization in Heterogeneous Networks", MLSys 2020.
     """
 
@@ -74,6 +76,8 @@ class Scaffold(Objective):
 class FedDyn(Objective):
     """Dynamic regularisation: local optima are made to agree with the global one.
 
+    `alpha`: the strength of the regularisation.
+
     Reference: Acar et al., "Federated Learning Based on Dynamic Regularization", ICLR 2021.
     """
 
@@ -92,6 +96,8 @@ class MimeLite(Objective):
 
     A step goes along (1 - beta) g + beta m. The momentum goes down with the model, and the gradient over
     all of the client's samples, at the weights it was sent, comes up with the update.
+
+    `beta`: of the momentum.
 
     Reference: Karimireddy et al., "Breaking the centralized barrier for cross-device federated
     learning", NeurIPS 2021.

@@ -17,6 +17,8 @@ class Outliers(Component):
     passed as well, which gives a single update something to be compared with. What is at most 1 + `slack`
     times the median of the numbers always passes: honest clients' updates differ, the more so when the
     model fits most of them and not the samples of some. What is not finite never passes.
+
+    `of`: whether it is measured by its distance or its norm.
     """
 
     of: Literal["distance", "norm"] = "distance"

@@ -26,7 +26,11 @@ def _pictures_or_not(value: Any, handler: ModelWrapValidatorHandler[bool | Pictu
 
 
 class Output(Section):
-    """The folder that holds a folder for each scenario name."""
+    """The folder that holds a folder for each scenario name.
+
+    `dir`: that folder. `plots`: whether pictures are drawn. `timeline`: whether timeline.json.gz is
+    written, for Perfetto. `report`: whether report.html is written.
+    """
 
     dir: str = "outputs"
     plots: Annotated[bool | Pictures, WrapValidator(_pictures_or_not)] = True

@@ -18,6 +18,8 @@ class ModuleData(Dataset):
     It is called with `arguments` and returns a mapping with train_x and train_y, if it likes with test_x
     and test_y, and with owners, the owner of each training row: numpy arrays or tensors. They are taken as
     they are: nothing is scaled.
+
+    `path`: the function, such as `package.module:function`.
     """
 
     kind: Literal["module"] = "module"
@@ -32,6 +34,8 @@ class HuggingFace(Dataset):
     and `revision`: of the hub. `inputs`: columns of numbers or lists of numbers, which are joined, or one
     of images of one size; all standardised with the training rows. `label` is their class, `owner` whose
     they are. No code of a dataset is ever run.
+
+    `train`: the name of the split to train on. `test`: that of the split to test on, if there is one.
     """
 
     kind: Literal["huggingface"] = "huggingface"

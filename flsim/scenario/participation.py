@@ -83,6 +83,8 @@ class Smoothing(Participation):
 
     Only what was before the update at hand is counted: p starts at 1, and after every update
     p <- (1 - rate) p + rate x (1 if the client took part, else 0).
+
+    `rate`: how much the last update counts.
     """
 
     kind: Literal["smoothing"] = "smoothing"

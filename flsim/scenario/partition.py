@@ -41,7 +41,10 @@ class Iid(Partition):
 
 
 class Dirichlet(Partition):
-    """Each class is split over the clients by shares drawn from Dir(alpha) (Hsu et al., 2019)."""
+    """Each class is split over the clients by shares drawn from Dir(alpha) (Hsu et al., 2019).
+
+    `alpha`: the smaller, the fewer classes a client has.
+    """
 
     kind: Literal["dirichlet"] = "dirichlet"
     alpha: Annotated[float, Field(gt=0)] = 0.5
@@ -55,14 +58,20 @@ class Shard(Partition):
 
 
 class LabelGroup(Section):
-    """So many clients, with consecutive ids, who hold all samples of these labels."""
+    """So many clients, with consecutive ids, who hold all samples of these labels.
+
+    `clients`: how many. `labels`: the classes that are theirs.
+    """
 
     clients: Annotated[int, Field(ge=1)]
     labels: Annotated[tuple[Label, ...], Field(min_length=1)]
 
 
 class LabelGroups(Partition):
-    """Groups of clients with labels of their own, in near-equal chunks within a group."""
+    """Groups of clients with labels of their own, in near-equal chunks within a group.
+
+    `groups`: from the first client on.
+    """
 
     kind: Literal["label_groups"] = "label_groups"
     groups: Annotated[tuple[LabelGroup, ...], Field(min_length=1)]
@@ -96,14 +105,20 @@ class LabelSkew(Partition):
 
 
 class QuantityDirichlet(Partition):
-    """IID samples, and sizes by shares drawn from Dir(alpha) (Li et al., 2022)."""
+    """IID samples, and sizes by shares drawn from Dir(alpha) (Li et al., 2022).
+
+    `alpha`: the smaller, the less equal are the sizes.
+    """
 
     kind: Literal["quantity_dirichlet"] = "quantity_dirichlet"
     alpha: Annotated[float, Field(gt=0)] = 0.5
 
 
 class QuantityPowerLaw(Partition):
-    """IID samples, and sizes by a power law: the r-th largest client has in proportion to r^-exponent."""
+    """IID samples, and sizes by a power law: the r-th largest client has in proportion to r^-exponent.
+
+    `exponent`: 0 makes all sizes equal.
+    """
 
     kind: Literal["quantity_power_law"] = "quantity_power_law"
     exponent: Annotated[float, Field(gt=0)] = 1.0
@@ -113,6 +128,9 @@ class TwoTierDirichlet(Partition):
     """Each class is split over groups of clients by Dir(alpha_groups), inside them by Dir(alpha_clients).
 
     `groups`: how many there are, near-equal, or how many clients each has; ids are consecutive.
+
+    `alpha_groups`: the smaller, the fewer classes a group has. `alpha_clients`: the same of a client in its
+    group.
     """
 
     kind: Literal["two_tier_dirichlet"] = "two_tier_dirichlet"
@@ -125,7 +143,10 @@ class TwoTierDirichlet(Partition):
 
 
 class LabelGroupDirichlet(Partition):
-    """Groups of classes are split over the clients by Dir(alpha): the classes of a group come together."""
+    """Groups of classes are split over the clients by Dir(alpha): the classes of a group come together.
+
+    `groups`: lists of classes. `alpha`: the smaller, the fewer groups a client has.
+    """
 
     kind: Literal["label_group_dirichlet"] = "label_group_dirichlet"
     groups: LabelLists
@@ -138,7 +159,10 @@ class LabelGroupDirichlet(Partition):
 
 
 class FilePartition(Partition):
-    """What a file says: columns sample and client (.csv, .parquet), or a list for each client (.json)."""
+    """What a file says: columns sample and client (.csv, .parquet), or a list for each client (.json).
+
+    `path`: the file.
+    """
 
     kind: Literal["file"] = "file"
     path: FilePath
@@ -149,6 +173,8 @@ class Flower(Partition):
 
     It may leave samples over. The table that it deals has the columns row, label and, where the dataset
     says so, owner.
+
+    `partitioner`: the name of the class. `arguments`: what it is called with.
     """
 
     kind: Literal["flower"] = "flower"

@@ -58,7 +58,10 @@ class FineTune(Personalization):
 
 
 class _PrivateHead(Personalization):
-    """The model without its last layers is shared; these are trained by, and stay with, each client."""
+    """The model without its last layers is shared; these are trained by, and stay with, each client.
+
+    `head_layers`: how many of the last layers with parameters are a client's own.
+    """
 
     head_layers: Layers = 1
 

@@ -28,6 +28,8 @@ class AdaptiveClip(Section):
     updates that were within it, with noise of the deviation `count_noise` on their number; by default a
     twentieth of how many updates there are, but no less than the noise multiplier. Andrew et al.,
     "Differentially Private Learning with Adaptive Clipping", NeurIPS 2021.
+
+    `rate`: how fast the bound moves.
     """
 
     initial: Positive = 1.0
@@ -45,6 +47,8 @@ class Target(Section):
 
     They are server updates where those are sampled, and otherwise the tasks of one client; by default as
     many as `stop.updates`.
+
+    `epsilon`: what is spent in all. `releases`: of how many; none means as many as `stop.updates`.
     """
 
     epsilon: Positive
@@ -54,6 +58,8 @@ class Target(Section):
 class Budget(Section):
     """The run ends before something would take epsilon over this: an update, or where clients add the
     noise, the next tasks.
+
+    `epsilon`: the most that may be spent.
     """
 
     epsilon: Positive
@@ -64,6 +70,11 @@ class Privacy(Component):
 
     Epsilon is given at `delta`. `accounting`: by privacy loss distributions (pld), or by Renyi divergences
     (rdp), which is quicker and says more than is lost. Needs the extra `privacy`.
+
+    `noise_multiplier`: the deviation of the noise over the bound, or what epsilon it is to be calibrated
+    to. `budget`: what ends the run; none means that nothing does. `delta`: the probability with which the
+    bound on epsilon may fail. `accounting`: pld (privacy loss distributions) is nearly exact; rdp (Renyi
+    divergences) is quicker, and an upper bound.
     """
 
     noise_multiplier: Positive | Target = 1.0
@@ -210,6 +221,8 @@ class TreePrivacy(Released):
     logarithm of their number. No update counts more than the strategy gives one of a full server update.
     It needs no sampling. Kairouz et al., "Practical and Private (Deep) Learning Without Sampling or
     Shuffling", ICML 2021.
+
+    `clip`: the largest norm of an update.
     """
 
     kind: Literal["tree"] = "tree"

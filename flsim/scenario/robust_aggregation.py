@@ -51,7 +51,10 @@ class Robust(Aggregation):
 
 
 class _OfAttackers(Robust):
-    """A rule for a stated number of attackers."""
+    """A rule for a stated number of attackers.
+
+    `f`: how many of the updates may be anything.
+    """
 
     f: Attackers = 1
 
@@ -107,6 +110,8 @@ class TrimmedMean(Robust):
 
     f is given, or a `share` of the updates, rounded down. Yin et al., "Byzantine-Robust Distributed
     Learning: Towards Optimal Statistical Rates", ICML 2018.
+
+    `f`: how many values go on each side; give this or the share.
     """
 
     kind: Literal["trimmed_mean"] = "trimmed_mean"

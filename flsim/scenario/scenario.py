@@ -30,7 +30,29 @@ from flsim.scenario.workload import AnyWorkload, TorchWorkload
 
 
 class Scenario(Section):
-    """Which fleet, over which network, trains which model, with which strategy."""
+    """Which fleet, over which network, trains which model, with which strategy.
+
+    `name`: that of the folder with the results.
+    `seed`: of every draw; the same seed gives the same run.
+    `workload`: what clients train, or how much work that is.
+    `fleet`: the clients, how fast they are, and when they are there.
+    `network`: the links between clients and server.
+    `strategy`: when clients are asked, and when a version is made.
+    `selection`: which clients are asked.
+    `aggregation`: how updates become one.
+    `server_optimizer`: the step that the server makes of that.
+    `personalization`: models of the clients' own; none means that all have the global one.
+    `hierarchy`: edge servers between clients and server; none means that there are none.
+    `privacy`: noise, and what it hides; none means no noise.
+    `compression`: what goes over the wire; none means float32.
+    `attack`: clients that attack; none means that all are honest.
+    `leakage`: attacks on what is seen of training, as a measure; none means no attack.
+    `secure_aggregation`: sums of updates in the place of updates; none means that the server sees each.
+    `stop`: when the run ends.
+    `evaluation`: when models are tested, and what is measured.
+    `executor`: how training is carried out, which changes results by round-off only.
+    `output`: where results go, and which there are.
+    """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$")]
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0

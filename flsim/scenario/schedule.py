@@ -31,7 +31,10 @@ class ConstantRate(Schedule):
 
 
 class ByProgress(Schedule):
-    """A factor that follows how far the run has come: in versions of the model, or in virtual time."""
+    """A factor that follows how far the run has come: in versions of the model, or in virtual time.
+
+    `by`: whether progress is versions or virtual seconds.
+    """
 
     by: Literal["version", "time"] = "version"
 

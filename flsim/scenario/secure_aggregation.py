@@ -26,7 +26,11 @@ Mode = Literal["protocol", "fast"]
 
 
 class Timeouts(Section):
-    """How long each phase waits for those who have not delivered; by default for as long as it takes."""
+    """How long each phase waits for those who have not delivered; by default for as long as it takes.
+
+    `keys`: for public keys. `shares`: for shares of secrets. `masked_input`: for updates, which takes in
+    the download and the training. `unmasking`: for what takes the masks off.
+    """
 
     keys: PositiveSeconds | None = None
     shares: PositiveSeconds | None = None
@@ -38,6 +42,8 @@ class SecureAggregation(Component):
     """The server has sums of updates, and no update.
 
     Updates are numbers of `precision` bits after the point, and what is beyond `limit` becomes the limit.
+
+    `mode`: with real keys, masks and shares, or with their costs alone.
     """
 
     limit: Annotated[float, Field(gt=0, le=2**20)] = 4.0
@@ -74,6 +80,8 @@ class PairwiseMasking(SecureAggregation):
 
     `threshold`: how many of those who hold shares of a secret are needed, or which share of them; more
     than half, so that the server cannot have both of a client's secrets.
+
+    `timeout`: how long each phase waits.
     """
 
     threshold: Annotated[int, Field(ge=2)] | Annotated[float, Field(gt=0.5, le=1)] = 0.67

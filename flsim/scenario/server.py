@@ -13,6 +13,8 @@ class EvaluateClients(Section):
     """The clients' tests on samples of their own: after every so many versions, and after the last.
 
     `on`: those that `client_test_share` holds out, or those of `client_validation_share`.
+
+    `every`: how many versions lie between two tests.
     """
 
     every: Annotated[int, Field(ge=1)] = 1
@@ -23,6 +25,9 @@ class Evaluate(Section):
     """The central test: after every so many versions, and after the last; and the clients' own tests.
 
     Both measure `metrics`. `divergence` measures how far clients' models are from each new version.
+
+    `every`: how many versions lie between two central tests. `clients`: when clients are tested on samples
+    of their own; none means never.
     """
 
     every: Annotated[int, Field(ge=1)] = 1
@@ -45,7 +50,12 @@ class Plateau(Section):
 
 
 class Stop(Section):
-    """When the run ends: whichever comes first. `updates` or `time` must be given."""
+    """When the run ends: whichever comes first. `updates` or `time` must be given.
+
+    `accuracy`: of the central test. `plateau`: central tests without an improvement. `converged`: the share
+    of all clients that had converged in the last of their tasks that was aggregated. `updates`: how many
+    server updates. `time`: virtual time.
+    """
 
     updates: Annotated[int, Field(ge=1)] | None = None
     time: PositiveSeconds | None = None

@@ -15,7 +15,10 @@ class ServerOptimizer(Component):
 
 
 class ServerSgd(ServerOptimizer):
-    """x <- x + lr m, with m <- momentum m + D."""
+    """x <- x + lr m, with m <- momentum m + D.
+
+    `lr`: of the server. `momentum`: the share of m that stays.
+    """
 
     kind: Literal["sgd"] = "sgd"
     lr: _Rate = 1.0
@@ -27,6 +30,8 @@ class FedAvgM(ServerOptimizer):
 
     Hsu, Qi, Brown, "Measuring the Effects of Non-Identical Data Distribution for Federated Visual
     Classification", 2019.
+
+    `lr`: of the server. `momentum`: the share of m that stays.
     """
 
     kind: Literal["fedavgm"] = "fedavgm"
@@ -39,6 +44,8 @@ class FedAdagrad(ServerOptimizer):
 
     v starts at tau^2, the least that the paper allows; nothing corrects its bias. Reddi et al., "Adaptive
     Federated Optimization", ICLR 2021.
+
+    `lr`: of the server. `tau`: the degree of adaptivity; the smaller, the more adaptive.
     """
 
     kind: Literal["fedadagrad"] = "fedadagrad"
@@ -51,6 +58,9 @@ class FedAdam(ServerOptimizer):
 
     m <- beta1 m + (1 - beta1) D from zero, v <- beta2 v + (1 - beta2) D^2 from tau^2, the least that the
     paper allows; nothing corrects their bias. Reddi et al., "Adaptive Federated Optimization", ICLR 2021.
+
+    `lr`: of the server. `beta1`: the share of m that stays. `beta2`: the share of v that stays. `tau`: the
+    degree of adaptivity; the smaller, the more adaptive.
     """
 
     kind: Literal["fedadam"] = "fedadam"
@@ -65,6 +75,9 @@ class FedYogi(ServerOptimizer):
 
     m starts at zero and v at tau^2, the least that the paper allows; nothing corrects their bias. Reddi et
     al., "Adaptive Federated Optimization", ICLR 2021.
+
+    `lr`: of the server. `beta1`: the share of m that stays. `beta2`: how slowly v moves. `tau`: the degree
+    of adaptivity; the smaller, the more adaptive.
     """
 
     kind: Literal["fedyogi"] = "fedyogi"

@@ -23,6 +23,8 @@ class Tabular(Dataset):
     `others` what part those have that are not named; without it, all are to be named. `client` names the
     column that says whose a row is. Of many rows, `rows` are drawn. Without a `test_file`, the test rows
     are held out.
+
+    `file`: its path. `predicts`: whether the target is a class or a number.
     """
 
     file: FilePath
@@ -69,6 +71,8 @@ class Csv(Tabular):
     """Rows of a CSV file, numbers standardised and categories one-hot by the training rows.
 
     The first line has the columns' names.
+
+    `delimiter`: what stands between values.
     """
 
     kind: Literal["csv"] = "csv"

@@ -15,6 +15,8 @@ class TextData(Dataset):
 
     Of the tokens in the training windows, the `vocabulary` most frequent ones are told apart (all of them,
     if that is not given); the others are one unknown token. Bytes are always all told apart.
+
+    `tokens`: what a text is cut into.
     """
 
     tokens: Literal["characters", "words", "bytes"] = "characters"
@@ -62,7 +64,10 @@ class PythonTopics(TextData):
 
 
 class Shakespeare(TextData):
-    """The plays of Shakespeare, whose roles are the owners (extra `text`): all 38, or some by name."""
+    """The plays of Shakespeare, whose roles are the owners (extra `text`): all 38, or some by name.
+
+    `plays`: their names; none of them means all.
+    """
 
     kind: Literal["shakespeare"] = "shakespeare"
     plays: tuple[Annotated[str, Field(pattern=r"^[a-z0-9-]+$")], ...] = ()

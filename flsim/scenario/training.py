@@ -11,7 +11,11 @@ from flsim.tasks import Task
 
 
 class Optimizer(Component):
-    """The client's optimiser. It starts afresh with every task."""
+    """The client's optimiser. It starts afresh with every task.
+
+    `lr`: the learning rate, before its schedule. `weight_decay`: this share of the weights is added to the
+    gradient.
+    """
 
     lr: Annotated[float, Field(gt=0)] = 0.1
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
@@ -23,7 +27,11 @@ class Optimizer(Component):
 
 
 class Sgd(Optimizer):
-    """Stochastic gradient descent, with momentum and Nesterov's variant of it."""
+    """Stochastic gradient descent, with momentum and Nesterov's variant of it.
+
+    `momentum`: the share of the last step's direction that stays. `nesterov`: whether momentum is
+    Nesterov's.
+    """
 
     kind: Literal["sgd"] = "sgd"
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -36,7 +44,12 @@ class Sgd(Optimizer):
 
 
 class Adam(Optimizer):
-    """Adam (Kingma and Ba, 2015)."""
+    """Adam (Kingma and Ba, 2015).
+
+    `lr`: the learning rate, before its schedule. `beta1`: the share of the mean gradient that stays.
+    `beta2`: the share of the mean squared gradient that stays. `epsilon`: what is added to the root of
+    that.
+    """
 
     kind: Literal["adam"] = "adam"
     lr: Annotated[float, Field(gt=0)] = 0.001
@@ -52,6 +65,9 @@ class Training(Section):
     """Local training: passes over the client's own samples. `batch_size: full` takes all at once.
 
     `clip` bounds the norm of every step's gradient of the loss.
+
+    `epochs`: how many passes. `batch_size`: samples for a step. `optimizer`: what makes steps of gradients.
+    `schedule`: of the learning rate over the run. `objective`: what is minimised.
     """
 
     epochs: Annotated[int, Field(ge=1)] = 1

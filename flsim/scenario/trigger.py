@@ -14,7 +14,10 @@ class Trigger(Component):
 
 
 class Patch(Trigger):
-    """A square of `value` in a corner of an image, `size` pixels wide."""
+    """A square of `value` in a corner of an image, `size` pixels wide.
+
+    `corner`: where it is.
+    """
 
     kind: Literal["patch"] = "patch"
     size: Annotated[int, Field(ge=1)] = 2
@@ -22,7 +25,10 @@ class Patch(Trigger):
 
 
 class Columns(Trigger):
-    """`value` in these columns of a vector."""
+    """`value` in these columns of a vector.
+
+    `columns`: their numbers, from 0.
+    """
 
     kind: Literal["columns"] = "columns"
     columns: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)

@@ -42,7 +42,11 @@ class Workload(Component):
 
 
 class TorchWorkload(Workload):
-    """Real training: sizes and FLOPs follow from the model, the data and the training."""
+    """Real training: sizes and FLOPs follow from the model, the data and the training.
+
+    `data`: the samples, and whose they are. `model`: what is trained. `training`: what a client does with a
+    model that it is sent. `metadata`: what clients report beside their updates; none means nothing.
+    """
 
     kind: Literal["torch"] = "torch"
     data: Data
@@ -52,7 +56,11 @@ class TorchWorkload(Workload):
 
 
 class SyntheticWorkload(Workload):
-    """Timing only: a task is a download, an amount of compute and an upload; nothing is trained."""
+    """Timing only: a task is a download, an amount of compute and an upload; nothing is trained.
+
+    `download`: what a client is sent. `upload`: what it sends. `compute`: the work of a task. `samples`: of
+    each client, where they weigh updates.
+    """
 
     kind: Literal["synthetic"] = "synthetic"
     download: Size = 1e6

@@ -20,6 +20,8 @@ class FixedSelection(Selection):
     Selection number k takes the list number k. Of a list, those who are idle are asked, in its order, and
     no more than the strategy asks for. A list of whom nobody is idle is passed over for the next one that
     has somebody; if none has, nobody is asked until another client comes.
+
+    `lists`: the ids of clients to ask, from 0.
     """
 
     kind: Literal["fixed"] = "fixed"

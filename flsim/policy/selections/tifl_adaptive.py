@@ -25,6 +25,8 @@ class Adaptive(Section):
     """New probabilities after every so many selections, unless the tier in use has become more accurate.
 
     `credits`: how often a tier may be drawn in a run, the same for all or one number for each.
+
+    `every`: after how many selections the probabilities are set anew.
     """
 
     every: Annotated[int, Field(ge=1)] = 20
