@@ -67,6 +67,8 @@ def sweep(
     else:
         print_sweep(outcomes, console)
     console.print(f"Files: {folder}", soft_wrap=True, markup=False)
+    if comparison is not None:
+        console.print(f"Page: {folder / 'comparison.html'}", soft_wrap=True, markup=False)
     if axes is not None and (picture := write_heatmap(folder / "sweep.csv", *axes)) is not None:
         console.print(f"Picture: {picture}", soft_wrap=True, markup=False)
     return EXIT_ERROR if any(outcome.error for outcome in outcomes) else EXIT_DONE

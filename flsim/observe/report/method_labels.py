@@ -1,0 +1,34 @@
+"""What methods are called in the charts of a comparison, and how they are told apart there."""
+
+from collections.abc import Sequence
+from html import escape
+from textwrap import wrap
+
+COLOURS = ("--blue", "--orange", "--green", "--vermilion", "--purple", "--sky", "--grey")
+DASHES = ("solid", "dash", "dot", "dashdot")
+_WIDTH, _LINES = 24, 3
+
+
+def chart_labels(methods: Sequence[str]) -> list[str]:
+    """Return the methods as text of a chart: in short lines, what is too long cut off, all of them different.
+
+    A chart takes a few tags for markup; here none is.
+
+    >>> chart_labels(["sync, cohort 10, over_selection 1.3", "<b>"])
+    ['sync, cohort 10,<br>over_selection 1.3', '&lt;b&gt;']
+    """
+    cut = []
+    for method in methods:
+        lines = wrap(method, _WIDTH, break_on_hyphens=False) or [""]
+        if len(lines) > _LINES:
+            lines = [*lines[: _LINES - 1], f"{lines[_LINES - 1][: _WIDTH - 1].rstrip()}…"]
+        cut.append("<br>".join(escape(line, quote=False) for line in lines))
+    return [
+        label if cut.count(label) == 1 else f"{number}: {label}"
+        for number, label in enumerate(cut, start=1)
+    ]
+
+
+def look(place: int) -> tuple[str, str]:
+    """Return the colour and the dash of the lines of a method, by its place."""
+    return COLOURS[place % len(COLOURS)], DASHES[place // len(COLOURS) % len(DASHES)]
