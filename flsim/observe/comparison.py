@@ -148,7 +148,7 @@ Seeds = Mapping[int, FinishedRun]
 
 
 def by_method(runs: Sequence[FinishedRun]) -> dict[str, Seeds]:
-    """Return the runs of each method by their seeds, in the order given. Raises RunError as compare does."""
+    """Return the runs of each method by their seeds. Raises RunError as compare does."""
     methods: dict[str, dict[int, FinishedRun]] = {}
     for run, label in zip(runs, method_labels([run.scenario for run in runs]), strict=True):
         seeds = methods.setdefault(label, {})

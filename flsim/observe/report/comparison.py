@@ -1,4 +1,4 @@
-"""A comparison of methods as a page: the table with its intervals, the curves, and every run behind them."""
+"""A comparison of methods as a page: the table with its intervals, the curves, and all the runs."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ from flsim.units import SIZE, TIME
 FILE = "comparison.html"
 
 _MEANINGS = (
-    ("reached", "how many of the method's runs came to the target; what that took is given only if all did"),
+    ("reached", "how many of its runs came to the target; what that took is given only if all did"),
     ("time, updates, traffic", "what it took until then: virtual time, server updates, bytes both ways"),
     ("ratio", "its time over that of the first method, the geometric mean over the seeds that both have"),
     ("accuracy, gain", "at the end of the runs, and what that is over the first method's, seed by seed"),
@@ -73,11 +73,9 @@ def _runs(methods: Mapping[str, Seeds], target: float | None) -> Table:
             final = real(run.accuracies[-1]) if run.accuracies else "–"
             rows.append((method, f"{seed}", *spent, final, run.folder.name))
     headings = ("Method", "Seed", "Time", "Updates", "Traffic", "Accuracy", "Folder")
-    return Table("Every run", headings, rows, words=frozenset({6}), note=f"{_to(target)} Accuracy is the last.")
+    return Table("Every run", headings, rows, words=frozenset({6}), note=_to(target))
 
 
 def _to(target: float | None) -> str:
-    whole = "Time, updates and traffic are those of the whole run."
-    if target is None:
-        return whole
-    return f"Time, updates and traffic are those until an accuracy of {target:.4g}."
+    until = "of the whole run" if target is None else f"until an accuracy of {target:.4g}"
+    return f"Time, updates and traffic are those {until}. Accuracy is the last."

@@ -1,4 +1,4 @@
-"""How methods learn, over their seeds: a line for the mean, and a band from the lowest to the highest seed."""
+"""How methods learn, over their seeds: a line for the mean, a band from the lowest seed to the highest."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Band:
-    """What the model that a method has at `x` is worth. All [points]; between two points it stays the same."""
+    """What the model that a method has at `x` is worth. All [points]; it stays the same until the next."""
 
     x: Array
     mean: Array
@@ -71,7 +71,7 @@ ACROSS: Mapping[str, Callable[[Mapping[str, float]], float]] = {
 def method_curves(methods: Mapping[str, Seeds], value: str) -> Figure | None:
     """Return the figure of "accuracy" or "loss" of central tests; None where nothing was tested."""
     names = list(methods)[:MOST_METHODS]
-    labels = chart_labels(names)
+    labels = chart_labels(names, lines=2)
     found = {across: [band(methods[name], across, value) for name in names] for across in ACROSS}
     if not any(found["Virtual time"]):
         return None
@@ -89,15 +89,21 @@ def method_curves(methods: Mapping[str, Seeds], value: str) -> Figure | None:
     )
     if left_out:
         says += f" {left_out} more methods are in the tables only."
-    return Figure(value, value.capitalize(), says, views, _table(names, found["Virtual time"], value))
+    height = 300 + 12 * max(4, sum(1 + label.count("<br>") for label in labels))
+    table = _table(names, found["Virtual time"], value)
+    return Figure(value, value.capitalize(), says, views, table, height)
 
 
 def _view(across: str, bands: list[Band | None], labels: list[str], axis: str) -> Plot:
     drawn = [(place, each) for place, each in enumerate(bands) if each is not None]
     title, unit = _axis(across, max(float(each.x[-1]) for _, each in drawn))
-    areas = [_area(each, unit, place, labels[place]) for place, each in drawn if np.any(each.high > each.low)]
+    spread = [(place, each) for place, each in drawn if np.any(each.high > each.low)]
+    areas = [_area(each, unit, place, labels[place]) for place, each in spread]
     lines = [_line(each, unit, place, labels[place]) for place, each in drawn]
-    return plot([*areas, *lines], title, axis, xaxis={"rangemode": "tozero"}, showlegend=True)
+    legend = {"maxheight": 2_000}  # all of it, and nothing to scroll
+    return plot(
+        [*areas, *lines], title, axis, xaxis={"rangemode": "tozero"}, showlegend=True, legend=legend
+    )
 
 
 def _axis(across: str, end: float) -> tuple[str, float]:

@@ -52,7 +52,7 @@ def to_target(methods: Mapping[str, Seeds], comparison: Comparison) -> Figure:
 
 
 def against_first(methods: Mapping[str, Seeds], comparison: Comparison) -> Figure | None:
-    """Return the other methods' ratios of time to the first one's, and gains in accuracy; None without any."""
+    """Return the other methods' ratios of time to the first one's, and gains in accuracy, if any."""
     (first, theirs), *others = methods.items()
     rows = comparison.rows[1:]
     names = [name for name, _ in others]
@@ -79,9 +79,8 @@ def against_first(methods: Mapping[str, Seeds], comparison: Comparison) -> Figur
         f"{_told(rows)}. Ratios are geometric means. An interval that holds "
         "the dashed line leaves open which is better."
     )
-    return Figure(
-        "against-first", f"Against {first}, seed by seed", says, views, _pair_table(rows, first), _height(names)
-    )
+    title, table = f"Against {first}, seed by seed", _pair_table(rows, first)
+    return Figure("against-first", title, says, views, table, _height(names))
 
 
 def _told(rows: Sequence[MethodRow]) -> str:
@@ -210,8 +209,8 @@ def _height(names: Sequence[str]) -> int:
 def _ends(estimate: Estimate | None, across: str) -> tuple[str, str, str]:
     if estimate is None:
         return ("–", "–", "–")
-    ends = ("–" if end is None else spent(across, end) for end in (estimate.low, estimate.high))
-    return (spent(across, estimate.mean), *ends)
+    low, high = ("–" if end is None else spent(across, end) for end in (estimate.low, estimate.high))
+    return spent(across, estimate.mean), low, high
 
 
 def _spent_table(title: str, names: Sequence[str], found: Mapping[str, Sequence[Values]]) -> Table:

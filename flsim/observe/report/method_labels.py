@@ -6,11 +6,11 @@ from textwrap import wrap
 
 COLOURS = ("--blue", "--orange", "--green", "--vermilion", "--purple", "--sky", "--grey")
 DASHES = ("solid", "dash", "dot", "dashdot")
-_WIDTH, _LINES = 24, 3
+_WIDTH = 24  # of a line, in characters
 
 
-def chart_labels(methods: Sequence[str]) -> list[str]:
-    """Return the methods as text of a chart: in short lines, what is too long cut off, all of them different.
+def chart_labels(methods: Sequence[str], lines: int = 3) -> list[str]:
+    """Return the methods as text of a chart: in a few short lines, the rest cut off, all of them different.
 
     A chart takes a few tags for markup; here none is.
 
@@ -19,10 +19,10 @@ def chart_labels(methods: Sequence[str]) -> list[str]:
     """
     cut = []
     for method in methods:
-        lines = wrap(method, _WIDTH, break_on_hyphens=False) or [""]
-        if len(lines) > _LINES:
-            lines = [*lines[: _LINES - 1], f"{lines[_LINES - 1][: _WIDTH - 1].rstrip()}…"]
-        cut.append("<br>".join(escape(line, quote=False) for line in lines))
+        found = wrap(method, _WIDTH, break_on_hyphens=False) or [""]
+        if len(found) > lines:
+            found = [*found[: lines - 1], f"{found[lines - 1][: _WIDTH - 1].rstrip()}…"]
+        cut.append("<br>".join(escape(line, quote=False) for line in found))
     return [
         label if cut.count(label) == 1 else f"{number}: {label}"
         for number, label in enumerate(cut, start=1)
