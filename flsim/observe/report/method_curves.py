@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flsim.observe.comparison import FinishedRun, Seeds
-from flsim.observe.report.method_labels import chart_labels, look
+from flsim.observe.report.method_labels import chart_labels, look, some
 from flsim.observe.report.parts import (
     Figure,
     Plot,
@@ -78,10 +78,12 @@ def method_curves(methods: Mapping[str, Seeds], value: str) -> Figure | None:
     axis = f"{value} (central test)"
     views = [(across, _view(across, bands, labels, axis)) for across, bands in found.items()]
     left_out = len(methods) - len(names)
-    ends = ", ".join(
-        f"{name} {real(float(each.mean[-1]))}"
-        for name, each in zip(names, found["Virtual time"], strict=True)
-        if each is not None
+    ends = some(
+        [
+            f"{name} {real(float(each.mean[-1]))}"
+            for name, each in zip(names, found["Virtual time"], strict=True)
+            if each is not None
+        ]
     )
     says = (
         f"Lines are means over the seeds, bands go from the lowest seed to the highest. A run that has "

@@ -13,7 +13,7 @@ from flsim.observe.comparison import (
     spent_by_seed,
 )
 from flsim.observe.report.method_curves import spent
-from flsim.observe.report.method_labels import chart_labels, look
+from flsim.observe.report.method_labels import chart_labels, look, some
 from flsim.observe.report.parts import Figure, Plot, Table, Trace, byte_unit, numbers, plot, time_axis
 
 _RATIO, _GAIN = "time over that of the first", "final accuracy less that of the first"
@@ -46,7 +46,7 @@ def to_target(methods: Mapping[str, Seeds], comparison: Comparison) -> Figure:
     missed = [f"{row.method} ({row.reached} of {row.runs})" for row in rows if row.reached < row.runs]
     says = f"{_CONFIDENCE} Intervals are cut off at zero."
     if missed:
-        says += f" Not every run got there, so there is no mean: {', '.join(missed)}."
+        says += f" Not every run got there, so there is no mean: {some(missed)}."
     views = [(across, _spent_view(across, each, names)) for across, each in found.items()]
     return Figure("to-target", title, says, views, _spent_table(title, names, found), _height(names))
 
@@ -93,7 +93,7 @@ def _told(rows: Sequence[MethodRow]) -> str:
         for row in rows
         if row.accuracy_gain is not None
     ]
-    return "; ".join(parts)
+    return some(parts)
 
 
 def _values(

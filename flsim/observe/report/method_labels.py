@@ -29,6 +29,16 @@ def chart_labels(methods: Sequence[str], lines: int = 3) -> list[str]:
     ]
 
 
+def some(parts: Sequence[str], most: int = 5) -> str:
+    """Return parts of a sentence side by side: the first few, and how many more there are.
+
+    >>> some(["one", "two", "three"], most=2)
+    'one; two; and 1 more, as the table says'
+    """
+    rest = [f"and {len(parts) - most:,} more, as the table says"] if len(parts) > most else []
+    return "; ".join([*parts[:most], *rest])
+
+
 def look(place: int) -> tuple[str, str]:
     """Return the colour and the dash of the lines of a method, by its place."""
     return COLOURS[place % len(COLOURS)], DASHES[place // len(COLOURS) % len(DASHES)]
