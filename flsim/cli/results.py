@@ -4,12 +4,26 @@ from pathlib import Path
 
 import click
 
+from flsim.cli.completing import run_folders
 from flsim.cli.group import Screen, cli, verbosely
 from flsim.errors import EXIT_DONE
 
 
-@cli.command()
-@click.argument("runs", nargs=-1, required=True, metavar="FOLDER...", type=click.Path(path_type=Path))
+@cli.command(
+    examples=[
+        "flsim compare outputs/sync outputs/fedbuff",
+        "flsim compare outputs/quickstart --target 0.9 --html comparison.html",
+        "flsim compare outputs/* --format csv > comparison.csv",
+    ]
+)
+@click.argument(
+    "runs",
+    nargs=-1,
+    required=True,
+    metavar="FOLDER...",
+    type=click.Path(path_type=Path),
+    shell_complete=run_folders,
+)
 @click.option(
     "--target", type=float, help="The accuracy to reach; by default the highest that all runs do."
 )
@@ -51,8 +65,8 @@ def compare(
     return EXIT_DONE
 
 
-@cli.command()
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@cli.command(examples=["flsim report outputs/quickstart", "flsim report outputs/quickstart --out it.html"])
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path), shell_complete=run_folders)
 @click.option(
     "--out",
     metavar="FILE.html",

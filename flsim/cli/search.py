@@ -4,14 +4,21 @@ from pathlib import Path
 
 import click
 
+from flsim.cli.completing import overrides as keys
 from flsim.cli.group import Screen, cli, overriding, scenario_file, verbosely
 from flsim.errors import EXIT_DONE
 
 
-@cli.command()
+@cli.command(
+    examples=[
+        "flsim search scenarios/quickstart.yaml strategy.cohort=2..20 --trials 30",
+        "flsim search scenarios/quickstart.yaml strategy.cohort=2..20 \\",
+        "    workload.training.optimizer.lr=log:1e-3..1 --objective final_loss",
+    ]
+)
 @scenario_file
 @overriding
-@click.argument("varied", nargs=-1, metavar="[KEY=RANGE]...")
+@click.argument("varied", nargs=-1, metavar="[KEY=RANGE]...", shell_complete=keys)
 @click.option(
     "--space",
     metavar="FILE.yaml",
@@ -27,21 +34,37 @@ from flsim.errors import EXIT_DONE
     "accuracy, time_to_accuracy=0.9, updates_to_accuracy=0.9, bytes_to_accuracy=0.9.",
 )
 @click.option(
-    "--trials", default=30, show_default=True, type=click.IntRange(min=1), help="How many to try."
+    "--trials",
+    default=30,
+    show_default=True,
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="How many to try.",
 )
 @click.option("--seeds", metavar="0..4", help="Average over these seeds; by default the scenario's own.")
 @click.option(
     "--batch",
     default=1,
     show_default=True,
+    metavar="N",
     type=click.IntRange(min=1),
     help="Trials that go side by side and do not learn from each other.",
 )
 @click.option(
-    "--seed", default=0, show_default=True, type=click.IntRange(0, 2**32 - 1), help="The search's."
+    "--seed",
+    default=0,
+    show_default=True,
+    metavar="N",
+    type=click.IntRange(0, 2**32 - 1),
+    help="The search's.",
 )
 @click.option("--out", metavar="DIR", help="Write below DIR/<name>/ instead of the scenario's output.dir.")
-@click.option("--workers", type=click.IntRange(min=1), help="Runs at a time; by default one for each core.")
+@click.option(
+    "--workers",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="Runs at a time; by default one for each core.",
+)
 @click.option("--fresh", is_flag=True, help="Run everything again, also what an earlier search finished.")
 @verbosely
 def search(
