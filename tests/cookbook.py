@@ -18,7 +18,9 @@ PAGE = REPOSITORY / "docs" / "cookbook.md"
 
 _SECTION = re.compile(r"^## (?P<title>.*)\n(?P<body>(?:(?!^## ).*\n)*)", re.MULTILINE)
 _CODE = re.compile(r"^```(sh|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_PRINTED = re.compile(r"(?<=^prints\n\n)(?:```text\n(?P<text>.*?)^```\n|(?P<table>(?:To .*\n\n)?(?:\|.*\n)+))", re.M | re.S)
+_PRINTED = re.compile(
+    r"(?<=^prints\n\n)(?:```text\n(?P<text>.*?)^```\n|(?P<table>(?:To .*\n\n)?(?:\|.*\n)+))", re.M | re.S
+)
 _OF_ONE_RUN = re.compile(r"\S+: .* server updates were made$|Files: ")
 
 

@@ -1,6 +1,7 @@
 """The command line: thin commands over the use cases. Each module adds its commands to the group."""
 
 import io
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -11,15 +12,16 @@ from rich.console import Console
 from rich.markup import escape
 
 from flsim.cli import (  # noqa: F401 - they add their commands
+    completion,
     data,
-    export,
-    plot,
     results,
     run,
     scenarios,
+    search,
     sweep,
 )
 from flsim.cli.group import cli, silence
+from flsim.cli.help import colour
 from flsim.errors import EXIT_DONE, EXIT_ERROR, EXIT_INTERRUPTED, EXIT_USAGE, FlsimError
 
 __all__ = ["cli", "main"]
@@ -30,21 +32,22 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     given = list(sys.argv[1:] if args is None else args)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a narrow encoding is no reason to fail
+    if instruction := os.environ.get(completion.VARIABLE):
+        sys.exit(completion.complete(instruction))
     sys.exit(_exit_code(given))
 
 
 def _exit_code(args: list[str]) -> int:
     try:
         # Not cli.main, which takes a reader that has gone for an error.
-        with cli.make_context("flsim", args or ["--help"]) as context:
+        with cli.make_context("flsim", args or ["--help"], color=colour()) as context:
             code = cli.invoke(context)
         if sys.stdout is not None:  # so it is when somebody closed it
             sys.stdout.flush()
     except click.exceptions.Exit as end:  # after --help and --version
         return end.exit_code
     except click.ClickException as error:
-        error.show()
-        return EXIT_USAGE
+        return _misused(error)
     except FlsimError as error:
         return _fail(str(error), args)
     except (click.Abort, KeyboardInterrupt):
@@ -63,5 +66,21 @@ def _exit_code(args: list[str]) -> int:
 def _fail(message: str, args: list[str], code: int = EXIT_ERROR) -> int:
     if "-v" in args or "--verbose" in args:
         traceback.print_exc()
-    Console(stderr=True, highlight=False).print("[bold red]error:[/] " + escape(message), soft_wrap=True)
+    _say(message)
     return code
+
+
+def _misused(error: click.ClickException) -> int:
+    """Say what is wrong with a command line, and how it is written."""
+    message = error.format_message()
+    context = getattr(error, "ctx", None)
+    if context is not None:
+        usage = " ".join(click.unstyle(context.get_usage()).split())
+        message = f"{message}\n{usage}\nHelp: {context.command_path} --help"
+    _say(message)
+    return EXIT_USAGE
+
+
+def _say(message: str) -> None:
+    """Print an error: the word in red, if it goes to a terminal that has colours."""
+    Console(stderr=True, highlight=False).print("[bold red]error:[/] " + escape(message), soft_wrap=True)

@@ -2,12 +2,15 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import click
+from click.shell_completion import CompletionItem
 from rich.console import Console
 
+from flsim.cli.completing import overrides, scenario_files
+from flsim.cli.help import Group, in_sections
 from flsim.errors import nearest
 
 
@@ -24,8 +27,17 @@ def silence() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-class DefaultToRun(click.Group):
+class DefaultToRun(Group):
     """A group in which `flsim FILE` means `flsim run FILE`."""
+
+    def sections(self, commands: Iterable[str]) -> dict[str, list[str]]:
+        return in_sections(commands)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        found = super().shell_complete(ctx, incomplete)
+        if not incomplete.startswith("-"):
+            found += scenario_files(ctx, self.params[0], incomplete)
+        return found
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
         known = set(self.commands) | {"-h", "--help", "--version"}
@@ -36,7 +48,7 @@ class DefaultToRun(click.Group):
     def resolve_command(
         self, context: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[0] not in self.commands:
+        if args[0] not in self.commands and not context.resilient_parsing:
             hint = nearest(args[0], self.commands)
             context.fail(f"no command or scenario file '{args[0]}'{hint}")
         return super().resolve_command(context, args)
@@ -47,18 +59,33 @@ def _names_a_file(args: Sequence[str]) -> bool:
     return os.sep in first or first.endswith((".yaml", ".yml")) or os.path.lexists(first)
 
 
-scenario_file = click.argument("scenario", metavar="SCENARIO.yaml", type=click.Path(path_type=Path))
+scenario_file = click.argument(
+    "scenario",
+    metavar="SCENARIO.yaml",
+    type=click.Path(path_type=Path),
+    shell_complete=scenario_files,
+)
 overriding = click.option(
     "--set",
     "overrides",
     multiple=True,
     metavar="KEY=VALUE",
+    shell_complete=overrides,
     help="Change one key of the scenario, such as strategy.cohort=20. Can be repeated.",
 )
 verbosely = click.option("-v", "--verbose", is_flag=True, help="Show the traceback of an error.")
 
 
-@click.group(cls=DefaultToRun, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=DefaultToRun,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    examples=[
+        "flsim scenarios/quickstart.yaml                  # run a scenario",
+        "flsim scenarios/quickstart.yaml --set seed=7     # with a key changed",
+        "flsim list strategy                              # what can be chosen there",
+        "flsim run --help                                 # all about a command",
+    ],
+)
 @click.version_option(package_name="flsim-des", prog_name="flsim")
 def cli() -> None:
     """Simulate federated learning in virtual time: flsim SCENARIO.yaml"""

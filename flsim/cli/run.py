@@ -7,10 +7,15 @@ import click
 
 from flsim.cli.group import Screen, cli, overriding, scenario_file, verbosely
 from flsim.errors import EXIT_DONE, EXIT_INTERRUPTED
-from flsim.scenario import read_scenario
 
 
-@cli.command()
+@cli.command(
+    examples=[
+        "flsim run scenarios/quickstart.yaml",
+        "flsim run scenarios/quickstart.yaml --set strategy.cohort=20 --out elsewhere",
+        "flsim run scenarios/quickstart.yaml --timing-only --quiet",
+    ]
+)
 @scenario_file
 @overriding
 @click.option("--out", metavar="DIR", help="Write into DIR/<name>/ instead of the scenario's output.dir.")
@@ -25,8 +30,12 @@ def run(
     quiet: bool,
     verbose: bool,
 ) -> int:
-    """Run a scenario."""
+    """Run a scenario and write its records and pictures into a folder.
+
+    The folder is <output.dir>/<name>/. An interrupt (^C) ends the run in order; a second one at once.
+    """
     from flsim.running import run as run_scenario
+    from flsim.scenario import read_scenario
     from flsim.terminal import Watcher, print_result
 
     if out is not None:

@@ -4,14 +4,22 @@ from pathlib import Path
 
 import click
 
+from flsim.cli.completing import overrides as keys
 from flsim.cli.group import Screen, cli, overriding, scenario_file, verbosely
 from flsim.errors import EXIT_DONE, EXIT_ERROR
 
 
-@cli.command()
+@cli.command(
+    examples=[
+        "flsim sweep scenarios/quickstart.yaml seed=0..4 strategy.cohort=5,10",
+        "flsim sweep scenarios/quickstart.yaml seed=0..4 \\",
+        "    'strategy={kind: sync},{kind: fedasync}' --heatmap strategy,seed",
+        "flsim sweep scenarios/quickstart.yaml --grid grid.yaml --workers 4",
+    ]
+)
 @scenario_file
 @overriding
-@click.argument("varied", nargs=-1, metavar="[KEY=V1,V2,…]...")
+@click.argument("varied", nargs=-1, metavar="[KEY=V1,V2,…]...", shell_complete=keys)
 @click.option(
     "--grid",
     metavar="FILE.yaml",
@@ -19,7 +27,12 @@ from flsim.errors import EXIT_DONE, EXIT_ERROR
     help="Take keys and their values from a file.",
 )
 @click.option("--out", metavar="DIR", help="Write below DIR/<name>/ instead of the scenario's output.dir.")
-@click.option("--workers", type=click.IntRange(min=1), help="Runs at a time; by default one for each core.")
+@click.option(
+    "--workers",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="Runs at a time; by default one for each core.",
+)
 @click.option(
     "--ray",
     is_flag=False,
@@ -67,6 +80,8 @@ def sweep(
     else:
         print_sweep(outcomes, console)
     console.print(f"Files: {folder}", soft_wrap=True, markup=False)
+    if comparison is not None:
+        console.print(f"Page: {folder / 'comparison.html'}", soft_wrap=True, markup=False)
     if axes is not None and (picture := write_heatmap(folder / "sweep.csv", *axes)) is not None:
         console.print(f"Picture: {picture}", soft_wrap=True, markup=False)
     return EXIT_ERROR if any(outcome.error for outcome in outcomes) else EXIT_DONE

@@ -137,29 +137,36 @@ def compare(runs: Sequence[FinishedRun], target: float | None = None) -> Compari
     """
     if target is None and all(run.accuracies for run in runs):
         target = min(max(run.accuracies) for run in runs)
+    methods = by_method(runs)
+    first = next(iter(methods.values()), {})
+    rows = [_row(label, own, None if own is first else first, target) for label, own in methods.items()]
+    return Comparison(target, tuple(rows))
+
+
+Seeds = Mapping[int, FinishedRun]
+"""A method's runs."""
+
+
+def by_method(runs: Sequence[FinishedRun]) -> dict[str, Seeds]:
+    """Return the runs of each method by their seeds. Raises RunError as compare does."""
     methods: dict[str, dict[int, FinishedRun]] = {}
     for run, label in zip(runs, method_labels([run.scenario for run in runs]), strict=True):
         seeds = methods.setdefault(label, {})
         if run.seed in seeds:
             raise RunError(f"{run.folder}: the same scenario and seed as {seeds[run.seed].folder}")
         seeds[run.seed] = run
-    first = next(iter(methods.values()), {})
-    rows = [_row(label, own, None if own is first else first, target) for label, own in methods.items()]
-    return Comparison(target, tuple(rows))
-
-
-Seeds = Mapping[int, FinishedRun]  # a method's runs
+    return dict(methods)
 
 
 def _row(label: str, own: Seeds, first: Seeds | None, target: float | None) -> MethodRow:
     reached, spent = _spent(own, target)
-    final = _final(own)
+    final = final_accuracies(own)
     time_ratio = accuracy_gain = None
     if first is not None:
         _, theirs = _spent(first, target)
         shared = sorted(spent.keys() & theirs.keys())
         time_ratio = ratio([(spent[seed].time_s, theirs[seed].time_s) for seed in shared])
-        other = _final(first)
+        other = final_accuracies(first)
         accuracy_gain = estimate(
             [final[seed] - other[seed] for seed in sorted(final.keys() & other.keys())]
         )
@@ -181,11 +188,17 @@ def _spent(runs: Seeds, target: float | None) -> tuple[int, dict[int, Spent]]:
 
     The mean over those that did would flatter a method of which some runs never get there.
     """
-    spent = {seed: took for seed, run in runs.items() if (took := run.spent(target)) is not None}
+    spent = spent_by_seed(runs, target)
     return len(spent), spent if len(spent) == len(runs) else {}
 
 
-def _final(runs: Seeds) -> dict[int, float]:
+def spent_by_seed(runs: Seeds, target: float | None) -> dict[int, Spent]:
+    """Return what the target took each seed that reached it."""
+    return {seed: took for seed, run in runs.items() if (took := run.spent(target)) is not None}
+
+
+def final_accuracies(runs: Seeds) -> dict[int, float]:
+    """Return the last accuracy of each seed that was ever tested."""
     return {seed: run.accuracies[-1] for seed, run in runs.items() if run.accuracies}
 
 

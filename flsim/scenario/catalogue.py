@@ -44,10 +44,15 @@ def summary_of(component: type[Component]) -> str:
 def parameters_of(component: type[Component]) -> list[str]:
     """Return a component's keys, with their defaults where they have one."""
     return [
-        name if field.is_required() else f"{name}={_shown(field.get_default(call_default_factory=True))}"
+        name if field.is_required() else f"{name}={shown_default(field)}"
         for name, field in component.model_fields.items()
         if name != "kind"
     ]
+
+
+def shown_default(field: FieldInfo) -> str:
+    """Return a key's default as a few words."""
+    return _shown(field.get_default(call_default_factory=True))
 
 
 def _shown(default: object) -> str:
@@ -70,7 +75,7 @@ def _walk(
     """Yield the paths below a section that take components; `around`: the kinds that it stands in."""
     for name, field in section.model_fields.items():
         path = f"{prefix}{name}"
-        for annotation in mentioned(field):
+        for annotation in mentioned_in(field):
             if isinstance(annotation, Kinds) and annotation not in around:
                 yield path, annotation
                 for component in annotation.classes.values():
@@ -85,8 +90,8 @@ def is_plain_section(annotation: Any) -> bool:
     return is_section and not issubclass(annotation, Component)
 
 
-def mentioned(field: FieldInfo) -> Iterator[Any]:
-    """Yield the kinds and the sections that a field's type mentions."""
+def mentioned_in(field: FieldInfo) -> Iterator[Any]:
+    """Yield the kinds and the sections that a field's type mentions; of a distribution, nothing."""
     if any(isinstance(metadata, Varying) for metadata in field.metadata):
         return
     yield from (metadata for metadata in field.metadata if isinstance(metadata, Kinds))

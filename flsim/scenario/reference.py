@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pydantic.fields import FieldInfo
 
 from flsim.component import Component, Kinds, Section
-from flsim.scenario.catalogue import is_plain_section, mentioned
+from flsim.scenario.catalogue import is_plain_section, mentioned_in
 from flsim.scenario.distributions import DISTRIBUTIONS
 from flsim.scenario.key_types import Word, default_of, words_of
 from flsim.scenario.scenario import Scenario
@@ -125,7 +125,7 @@ def _places(path: str, key: FieldInfo, seen: set[type[Section]]) -> Iterator[Pla
     waiting = [(path, key)]
     while waiting:
         path, key = waiting.pop(0)
-        for described in mentioned(key):
+        for described in mentioned_in(key):
             if isinstance(described, Kinds):
                 choices: dict[str | None, type[Section]] = {**described.classes}
             elif is_plain_section(described):

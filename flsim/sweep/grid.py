@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from flsim.errors import ScenarioError
 from flsim.scenario import yaml_text
@@ -57,28 +58,32 @@ def read_grids(path: Path) -> list[Grid]:
     A value stands alone or in a list, where `0..4` stands for the numbers from 0 to 4. Raises
     ScenarioError, which says where, if the file is anything else.
     """
+    return [
+        {
+            str(key): _values(value if isinstance(value, list) else [value], f"{path}: {key}")
+            for key, value in mapping.items()
+        }
+        for mapping in mappings_of(path)
+    ]
+
+
+def mappings_of(path: Path) -> list[Mapping[object, object]]:
+    """Return the mappings of keys in a file: the one that it is, or those in the list that it is.
+
+    Raises ScenarioError if there is none, or one that is empty.
+    """
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ScenarioError(f"{path}: cannot be read: {error}") from error
     document = yaml_text.parse(text, str(path))
-    listed = document.data if isinstance(document.data, list) else [document.data]
-    grids = [_grid(data, path) for data in listed]
-    if not grids:
+    listed: list[Any] = document.data if isinstance(document.data, list) else [document.data]
+    if not listed or not all(isinstance(data, dict) and data for data in listed):
         raise ScenarioError(f"{path}: {_EXPECTED}")
-    return grids
+    return listed
 
 
 _EXPECTED = "expected keys with their values, such as 'seed: 0..4', or a list of such mappings"
-
-
-def _grid(data: object, path: Path) -> Grid:
-    if not isinstance(data, dict) or not data:
-        raise ScenarioError(f"{path}: {_EXPECTED}")
-    return {
-        str(key): _values(value if isinstance(value, list) else [value], f"{path}: {key}")
-        for key, value in data.items()
-    }
 
 
 def _values(given: Sequence[object], where: str) -> list[object]:
@@ -98,6 +103,19 @@ def _values(given: Sequence[object], where: str) -> list[object]:
     if not values:
         raise ScenarioError(f"{where}: no values")
     return values
+
+
+def seeds_of(text: str) -> list[int]:
+    """Return the seeds that a text such as "0..4" or "1,5" stands for. Raises ScenarioError.
+
+    >>> seeds_of("0..2,7")
+    [0, 1, 2, 7]
+    """
+    found = grid_of([f"seed={text}"])["seed"]
+    seeds = [seed for seed in found if isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0]
+    if len(set(seeds)) < len(found):
+        raise ScenarioError(f"--seeds {text}: expected different whole numbers from zero, such as 0..4")
+    return seeds
 
 
 def variations(grids: Sequence[Grid]) -> list[Variation]:

@@ -4,16 +4,17 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from flsim.errors import EXIT_DONE, EXIT_INTERRUPTED, ScenarioError
 from flsim.observe.files import write_bytes
 from flsim.scenario import read_scenario
 from flsim.sweep.grid import Grid, Variation, literal, variations
-from flsim.sweep.processes import Command, here, on_ray
+from flsim.sweep.processes import Command, Ended, here, on_ray
 
 SUMMARISED = ("stop_reason", "updates", "virtual_time_s", "final_accuracy", "records_sha256")
 
@@ -73,6 +74,14 @@ Watch = Callable[[Outcome, int], None]
 """Told of each run as it ends, and how many there are in all."""
 
 
+class CarryOut(Protocol):
+    """Runs commands, so many at a time (None: one for each core), and yields them as they end."""
+
+    def __call__(self, commands: Sequence[Command], *, workers: int | None) -> Iterator[Ended]:
+        """Run them."""
+        ...
+
+
 def _unwatched(outcome: Outcome, runs: int) -> None: ...
 
 
@@ -95,9 +104,44 @@ def sweep(
     run again unless `fresh`. `watch` is told of each run as it ends. Writes sweep.csv into the folder.
     Raises ScenarioError before anything runs.
     """
+    folder = folder_of(file, overrides, out)
+    carry_out = partial(on_ray, address=ray) if ray else here
+    outcomes = run_all(
+        file,
+        variations(grids),
+        overrides,
+        folder=folder,
+        carry_out=carry_out,
+        workers=workers,
+        fresh=fresh,
+        watch=watch,
+    )
+    _write_table(folder / "sweep.csv", outcomes)
+    return folder, outcomes
+
+
+def folder_of(file: Path, overrides: Sequence[str], out: str | None) -> Path:
+    """Return the folder below which many runs of a scenario are. Raises ScenarioError."""
     scenario = read_scenario(file, overrides)
-    folder = (Path(scenario.output.dir if out is None else out).expanduser() / scenario.name).absolute()
-    planned = [_plan(file.absolute(), overrides, each, folder) for each in variations(grids)]
+    return (Path(scenario.output.dir if out is None else out).expanduser() / scenario.name).absolute()
+
+
+def run_all(
+    file: Path,
+    varied: Sequence[Variation],
+    overrides: Sequence[str] = (),
+    *,
+    folder: Path,
+    carry_out: CarryOut = here,
+    workers: int | None = None,
+    fresh: bool = False,
+    watch: Watch = _unwatched,
+) -> list[Outcome]:
+    """Run a scenario file in some variations, as sweep does; return what became of each, in their order.
+
+    `carry_out`: what runs commands, so many at a time, and yields them as they end.
+    """
+    planned = [_plan(file.absolute(), overrides, each, folder) for each in varied]
     outcomes: dict[int, Outcome] = {}
 
     def end(number: int, outcome: Outcome) -> None:
@@ -111,11 +155,9 @@ def sweep(
             end(number, Outcome(each.variation, summary, None, resumed=True))
     left = [number for number in range(len(planned)) if number not in outcomes]
     commands = [planned[number].command for number in left]
-    for place, code, said in on_ray(commands, ray, workers) if ray else here(commands, workers):
+    for place, code, said in carry_out(commands, workers=workers):
         end(left[place], _outcome(planned[left[place]], code, said))
-    in_order = [outcomes[number] for number in range(len(planned))]
-    _write_table(folder / "sweep.csv", in_order)
-    return folder, in_order
+    return [outcomes[number] for number in range(len(planned))]
 
 
 def _plan(file: Path, overrides: Sequence[str], variation: Variation, folder: Path) -> _Planned:

@@ -2,14 +2,17 @@
 
 from flsim.terminal.description import print_description
 from flsim.terminal.result import print_result
+from flsim.terminal.searches import SearchWatcher, print_search
 from flsim.terminal.sweeps import SweepWatcher, print_comparison, print_sweep
 from flsim.terminal.watch import Watcher
 
 __all__ = [
+    "SearchWatcher",
     "SweepWatcher",
     "Watcher",
     "print_comparison",
     "print_description",
     "print_result",
+    "print_search",
     "print_sweep",
 ]

@@ -59,7 +59,7 @@ def print_sweep(outcomes: Sequence[Outcome], console: Console) -> None:
         table.add_column(escape(heading), overflow="fold")
     for outcome, *values in zip(outcomes, *columns, strict=True):
         table.add_row(*map(escape, [*values, *_sweep_cells(outcome)]))
-    _print_whole(table, console)
+    print_whole(table, console)
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
@@ -72,12 +72,12 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
         table.add_column(HEADINGS[place], justify="right" if place else "left", overflow="fold")
     for row in rows:
         table.add_row(*(escape(row[place]) for place in kept))
-    _print_whole(table, console)
+    print_whole(table, console)
     if max(row.runs for row in comparison.rows) > 1:
         console.print("Means with 95 % confidence. Ratio and gain are over the first one, seed by seed.")
 
 
-def _print_whole(table: Table, console: Console) -> None:
+def print_whole(table: Table, console: Console) -> None:
     """Print a table: on what is no terminal, as wide as it is."""
     if not console.is_terminal:
         anything = console.options.update(width=10_000)

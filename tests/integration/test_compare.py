@@ -4,41 +4,18 @@ import csv
 import io
 import json
 import math
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from flsim.errors import RunError
-from flsim.observe.comparison import FinishedRun, compare, estimate, folders_of, ratio, read_run
+from flsim.observe.comparison import compare, estimate, folders_of, ratio, read_run
 from flsim.observe.comparison_table import as_csv, markdown
 from flsim.observe.labels import method_labels
+from tests.compared import ASYNC, SYNC, run_of
 from tests.integration.command import SMALL, flsim
-
-Curve = Sequence[tuple[float, float | None]]  # seconds and accuracies
-
-
-def run_of(curve: Curve, strategy: str = "sync", seed: int = 0, **scenario: Any) -> FinishedRun:
-    """Return a run whose version v took 100 v bytes up and 10 v down."""
-    versions = [
-        {
-            "version": version,
-            "time_s": time_s,
-            "accuracy": accuracy,
-            "bytes_up_cumulative": 100 * version,
-            "bytes_down_cumulative": 10 * version,
-        }
-        for version, (time_s, accuracy) in enumerate(curve)
-    ]
-    data = {"name": f"{strategy}-{seed}", "seed": seed, "strategy": {"kind": strategy}, **scenario}
-    return FinishedRun(Path(data["name"]), data, versions, curve[-1][0] + 1.0)
-
-
-SYNC = [run_of([(0, 0.1), (10 + s, None), (20 + s, 0.8), (30 + s, 0.9)], seed=s) for s in range(3)]
-ASYNC = [run_of([(0, 0.1), (5, 0.7), (9 + s, 0.85)], "fedbuff", seed=s) for s in range(4)]
 
 
 def test_what_it_took_is_read_at_the_first_version_that_is_good_enough() -> None:
@@ -155,6 +132,10 @@ def test_a_sweep_over_seeds_ends_with_the_comparison_that_compare_prints(tmp_pat
     assert again.stdout in swept.stdout
     one_by_one = flsim("compare", *folders_of(runs), "--format", "csv", cwd=tmp_path)
     assert one_by_one.stdout == as_csv(compared)
+    assert f"Page: {runs / 'comparison.html'}" in swept.stdout
+    page = flsim("compare", runs, "--html", "page.html", "--format", "csv", cwd=tmp_path)
+    assert (page.stdout, page.stderr) == (as_csv(compared), "Page: page.html\n")
+    assert (tmp_path / "page.html").read_bytes() == (runs / "comparison.html").read_bytes()
     target = flsim("compare", runs, "--target", "2", "--format", "markdown", cwd=tmp_path)
     assert "| strategy cohort 4 | 0 of 2 | – |" in target.stdout
 

@@ -1,5 +1,6 @@
-"""`report.html`: a run in one file that opens without a network, from its records alone."""
+"""Pages of one file that open without a network: `report.html` of a run, and how methods compare."""
 
+from flsim.observe.report.comparison import write_comparison
 from flsim.observe.report.write import report, write_report
 
-__all__ = ["report", "write_report"]
+__all__ = ["report", "write_comparison", "write_report"]
