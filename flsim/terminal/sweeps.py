@@ -11,7 +11,7 @@ from rich.table import Table
 from flsim.observe.comparison import Comparison
 from flsim.observe.comparison_table import HEADINGS, cells, title
 from flsim.observe.labels import labels
-from flsim.sweep import Outcome, literal
+from flsim.sweeping import Outcome, literal
 from flsim.units import TIME
 
 

@@ -12,8 +12,8 @@ from typing import Any
 from flsim.errors import EXIT_DONE, EXIT_INTERRUPTED, ScenarioError
 from flsim.observe.files import write_bytes
 from flsim.scenario import read_scenario
-from flsim.sweep.grid import Grid, Variation, literal, variations
-from flsim.sweep.processes import Command, here, on_ray
+from flsim.sweeping.grid import Grid, Variation, literal, variations
+from flsim.sweeping.processes import Command, here, on_ray
 
 SUMMARISED = ("stop_reason", "updates", "virtual_time_s", "final_accuracy", "records_sha256")
 
