@@ -63,7 +63,7 @@ def read_grids(path: Path) -> list[Grid]:
         raise ScenarioError(f"{path}: cannot be read: {error}") from error
     document = yaml_text.parse(text, str(path))
     listed = document.data if isinstance(document.data, list) else [document.data]
-    grids = [_grid(data, path) for data in listed]
+    grids = [grid_from(data, str(path)) for data in listed]
     if not grids:
         raise ScenarioError(f"{path}: {_EXPECTED}")
     return grids
@@ -72,11 +72,18 @@ def read_grids(path: Path) -> list[Grid]:
 _EXPECTED = "expected keys with their values, such as 'seed: 0..4', or a list of such mappings"
 
 
-def _grid(data: object, path: Path) -> Grid:
+def grid_from(data: object, where: str) -> Grid:
+    """Return the grid that a mapping of keys to a value, or a list of values, describes.
+
+    Raises ScenarioError, which says `where`, if it is anything else.
+
+    >>> grid_from({"strategy.cohort": [5, 10], "seed": "0..2"}, "grid")
+    {'strategy.cohort': [5, 10], 'seed': [0, 1, 2]}
+    """
     if not isinstance(data, dict) or not data:
-        raise ScenarioError(f"{path}: {_EXPECTED}")
+        raise ScenarioError(f"{where}: {_EXPECTED}")
     return {
-        str(key): _values(value if isinstance(value, list) else [value], f"{path}: {key}")
+        str(key): _values(value if isinstance(value, list) else [value], f"{where}: {key}")
         for key, value in data.items()
     }
 

@@ -73,7 +73,8 @@ Watch = Callable[[Outcome, int], None]
 """Told of each run as it ends, and how many there are in all."""
 
 
-def _unwatched(outcome: Outcome, runs: int) -> None: ...
+def unwatched(outcome: Outcome, runs: int) -> None:
+    """Show nothing."""
 
 
 def sweep(
@@ -85,7 +86,7 @@ def sweep(
     workers: int | None = None,
     ray: str | None = None,
     fresh: bool = False,
-    watch: Watch = _unwatched,
+    watch: Watch = unwatched,
 ) -> tuple[Path, list[Outcome]]:
     """Run a scenario file in all variations; return the folder of the runs and what became of each.
 

@@ -1,0 +1,18 @@
+"""A figure that a notebook shows by itself: pyplot, which would do that, is not used here."""
+
+import io
+
+from matplotlib.figure import Figure
+
+_SHOWN_PER_INCH = 110  # pixels of the page; the picture itself has more, for fine screens
+
+
+class ShownFigure(Figure):
+    """matplotlib's Figure, which is a picture where it is the last line of a notebook's cell."""
+
+    def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
+        """Return the picture, and how large it is to be shown."""
+        picture = io.BytesIO()
+        self.savefig(picture, format="png", metadata={"Software": "flsim"})
+        width, height = (round(inches * _SHOWN_PER_INCH) for inches in self.get_size_inches())
+        return picture.getvalue(), {"width": width, "height": height}
