@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from flsim.calibrate import calibrate
 from flsim.holdings import Holdings
-from flsim.observe.fleet import FleetPicture, draw_fleet
+from flsim.observe.canvas import save
+from flsim.observe.plots.fleet import FleetPicture, figure_of_fleet
 from flsim.records import Devices
 from flsim.scenario import Scenario
 from flsim.scenario.hierarchy import Edge, edges_of
@@ -46,9 +47,9 @@ class Description:
         return list(zip(self.devices.class_names, counts.tolist(), strict=True))
 
     def draw(self, path: Path) -> Path:
-        """Draw the description as a PNG. Raises RunError if it cannot be written."""
+        """Draw the description, in the format of the path. Raises RunError if it cannot be written."""
         picture = FleetPicture(self.devices, self.task_s, self.share_there, _DAY_S)
-        return draw_fleet(path, picture)
+        return save(figure_of_fleet(picture), path)
 
 
 def describe(scenario: Scenario) -> Description:

@@ -6,8 +6,9 @@ imported when the first figure is: a run without plots does not wait for it.
 
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from flsim.errors import RunError
 from flsim.observe.files import write_bytes
 from flsim.records import Outcome
 from flsim.units import TIME
@@ -36,12 +37,24 @@ OUTCOME_COLOURS = {
     Outcome.UNFINISHED: GREY,
 }
 
+FORMATS = ("png", "svg", "pdf")
+# No file says when it was written. A None leaves out what would be there by itself.
+_METADATA: dict[str, dict[str, str | None]] = {
+    "png": {"Software": "flsim"},
+    "svg": {"Creator": "flsim", "Date": None},
+    "pdf": {"Creator": "flsim", "Producer": None, "CreationDate": None},
+}
+# In an SVG letters are outlines: a page seldom has the font that they were measured in, and a label in another
+# one runs into its neighbour. A PDF embeds the font itself (42: TrueType, which publishers accept), so its
+# text can be searched.
+_PRINTED: dict[Any, Any] = {"svg.fonttype": "path", "svg.hashsalt": "flsim", "pdf.fonttype": 42}
+
 _DOTS_PER_INCH = 200
 _UNITS = ("s", "min", "h", "d")
 
 
 def new_figure(width: float, height: float) -> "Figure":
-    """Return an empty figure of this size in inches that can be written as a PNG."""
+    """Return an empty figure of this size in inches that can be written."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -51,9 +64,18 @@ def new_figure(width: float, height: float) -> "Figure":
 
 
 def save(figure: "Figure", path: Path) -> Path:
-    """Write the figure to `path` as a PNG and return `path`."""
+    """Write the figure to `path`, in the format of its name (see FORMATS), and return `path`.
+
+    The same figure always gives the same bytes. Raises RunError if it cannot be written, or not like that.
+    """
+    from matplotlib import rc_context
+
+    form = path.suffix.removeprefix(".").lower()
+    if form not in _METADATA:
+        raise RunError(f"{path}: a picture is one of {', '.join(FORMATS)}, by the end of its name")
     picture = io.BytesIO()
-    figure.savefig(picture, format="png", metadata={"Software": "flsim"})
+    with rc_context(_PRINTED):
+        figure.savefig(picture, format=form, metadata=_METADATA[form])
     write_bytes(path, picture.getvalue())
     return path
 

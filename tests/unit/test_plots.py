@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from flsim.observe.canvas import time_unit
-from flsim.observe.gantt import _shown, _title
 from flsim.observe.plots import write_plots
+from flsim.observe.plots.gantt import _shown, _title
 from flsim.observe.tables import spans
 from tests.unit.recorded import Run, asynchronous_run, synchronous_run, tables_of
 

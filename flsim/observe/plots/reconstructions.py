@@ -1,16 +1,16 @@
-"""`plots/leakage.png`: images that clients trained on, and below them what an adversary took for them."""
+"""`leakage`: images that clients trained on, and below them what an adversary took for them."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flsim.observe.canvas import new_figure, save
+from flsim.observe.canvas import new_figure
 from flsim.observe.tables import Tables
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _IMAGE_DIMENSIONS = 3  # [channels, height, width]
 _CHANNELS = (1, 3)  # grey, and colour
@@ -19,8 +19,8 @@ _MOST_COLUMNS = 8
 Row = dict[str, Any]
 
 
-def draw_leakage(path: Path, tables: Tables) -> Path | None:
-    """Draw the best reconstructions of the first and the last version that were attacked, if any.
+def figure_leakage(tables: Tables) -> "Figure | None":
+    """Return the best reconstructions of the first and the last version attacked; None without any.
 
     Of the clients' updates of a version, that is the one that gave away most.
     """
@@ -41,7 +41,7 @@ def draw_leakage(path: Path, tables: Tables) -> Path | None:
                 _show(axes[line, column], pairs[column] if column < len(pairs) else None, name)
         axes[0, 0].set_ylabel("true", fontsize=8)
         axes[1, 0].set_ylabel("reconstructed", fontsize=8)
-    return save(figure, path)
+    return figure
 
 
 def _scenes(tables: Tables) -> list[tuple[str, list[Row]]]:

@@ -1,23 +1,23 @@
-"""`plots/client_reports.png`: how long the clients train, how far they get, and how many have converged."""
+"""`client_reports`: how long the clients train, how far they get, and how many have converged."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flsim.observe.canvas import BLUE, GREEN, SKY, label_time, new_figure, save, tidy, time_unit
+from flsim.observe.canvas import BLUE, GREEN, SKY, label_time, new_figure, tidy, time_unit
 from flsim.observe.client_reports import reports
 from flsim.observe.tables import Tables
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _MOST_POINTS = 2_000
 _MOST_MARKERS = 60
 
 
-def draw_reports(path: Path, tables: Tables) -> Path | None:
-    """Draw losses by epoch, training time and the share of converged tasks over virtual time, if any.
+def figure_client_reports(tables: Tables) -> "Figure | None":
+    """Return losses by epoch, training time and the share of converged tasks over virtual time, or None.
 
     One panel each, of the mean over every version's tasks. A panel that would be empty is left out.
     """
@@ -55,7 +55,7 @@ def draw_reports(path: Path, tables: Tables) -> Path | None:
     axes.set_xlim(0, x[-1] or 1)
     label_time(axes, unit)
     figure.align_ylabels()
-    return save(figure, path)
+    return figure
 
 
 def _draw_losses(axes: "Axes", x: list[float], rows: list[dict[str, Any]], epochs: int) -> None:

@@ -1,17 +1,17 @@
 """A picture of a fleet: speed, bandwidth, the time of a task, and who is there over a day."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flsim.observe.canvas import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, new_figure, save, tidy
+from flsim.observe.canvas import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, new_figure, tidy
 from flsim.records import Devices
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _BINS = 40
 _CLASS_COLOURS = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY)
@@ -29,8 +29,8 @@ class FleetPicture:
     day_s: float
 
 
-def draw_fleet(path: Path, picture: FleetPicture) -> Path:
-    """Draw the fleet as a PNG and return its path. Raises RunError if it cannot be written."""
+def figure_of_fleet(picture: FleetPicture) -> "Figure":
+    """Return a picture of a fleet."""
     figure = new_figure(8.0, 5.6)
     (speed, bandwidth), (task, day) = figure.subplots(2, 2)
     _draw_speed(speed, picture.devices)
@@ -38,7 +38,7 @@ def draw_fleet(path: Path, picture: FleetPicture) -> Path:
     _draw_spread(bandwidth, [("downlink", down, BLUE), ("uplink", up, ORANGE)], "bandwidth (Mbit/s)")
     _draw_spread(task, [("", picture.task_s, GREEN)], "first task, alone on the network (s)")
     _draw_day(day, picture.share_there, picture.day_s)
-    return save(figure, path)
+    return figure
 
 
 def _draw_speed(axes: "Axes", devices: Devices) -> None:

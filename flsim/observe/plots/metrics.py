@@ -1,8 +1,7 @@
-"""`plots/metrics.png`: the metrics of the central test over virtual time."""
+"""`metrics`: the metrics of the central test over virtual time."""
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flsim.observe.canvas import (
@@ -13,7 +12,6 @@ from flsim.observe.canvas import (
     VERMILION,
     label_time,
     new_figure,
-    save,
     tidy,
     time_unit,
 )
@@ -22,14 +20,15 @@ from flsim.observe.tables import Tables
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE)
 _MOST_MARKERS = 60
 _SHARES = ("precision", "recall", "f1", "roc_auc", "average_precision")  # all between 0 and 1
 
 
-def draw_metrics(path: Path, tables: Tables) -> Path | None:
-    """Draw every metric that was asked for: shares together, the others each on its own axes."""
+def figure_metrics(tables: Tables) -> "Figure | None":
+    """Return every metric that was asked for: shares together, the others each on its own axes."""
     names = names_of(tables)
     shares = [name for name in names if name in _SHARES]
     panels = [*([shares] if shares else []), *([name] for name in names if name not in _SHARES)]
@@ -52,7 +51,7 @@ def draw_metrics(path: Path, tables: Tables) -> Path | None:
         if panel is shares:
             axes.set_ylim(-0.02, 1.02)
     label_time(axes, unit)
-    return save(figure, path)
+    return figure
 
 
 def _draw_curves(

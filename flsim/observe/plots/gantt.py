@@ -1,11 +1,10 @@
-"""`timeline.png`: what each client did when.
+"""`timeline`: what each client did when.
 
 It stays legible at any size of run: it shows at most 40 clients, and the first stretch of time that is
 at most 40 tasks of mean length long and that a thousand spans fit into. The title says what was left out.
 """
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +19,6 @@ from flsim.observe.canvas import (
     SKY,
     label_time,
     new_figure,
-    save,
     tidy,
     time_unit,
 )
@@ -30,6 +28,7 @@ from flsim.units import TIME
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _MOST_CLIENTS = 40
 _MOST_SPANS = 1_000
@@ -45,8 +44,8 @@ _MARKS = {
 }
 
 
-def draw_timeline(path: Path, tables: Tables) -> Path | None:
-    """Draw the stages of the tasks, a row per client; None and no file if there is no task."""
+def figure_timeline(tables: Tables) -> "Figure | None":
+    """Return the stages of the tasks, a row per client; None if there is no task."""
     if not tables.tasks.num_rows:
         return None
     tasks, end_s = _shown(tables.tasks)
@@ -78,7 +77,7 @@ def draw_timeline(path: Path, tables: Tables) -> Path | None:
         frameon=False,
         fontsize=8.5,
     )
-    return save(figure, path)
+    return figure
 
 
 def _shown(tasks: pa.Table) -> tuple[list[TaskRecord], float]:

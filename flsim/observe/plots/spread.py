@@ -1,14 +1,17 @@
-"""`plots/client_accuracy.png`: how the accuracy is spread over the clients, version by version."""
+"""`client_accuracy`: how the accuracy is spread over the clients, version by version."""
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from flsim.observe.canvas import BLUE, SKY, VERMILION, label_time, new_figure, save, tidy, time_unit
+from flsim.observe.canvas import BLUE, SKY, VERMILION, label_time, new_figure, tidy, time_unit
 from flsim.observe.client_accuracy import distributions
 from flsim.observe.tables import Tables
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-def draw_spread(path: Path, tables: Tables) -> Path | None:
-    """Draw mean, median, tenths and extremes of the clients' own tests over virtual time, if any."""
+
+def figure_client_accuracy(tables: Tables) -> "Figure | None":
+    """Return mean, median, tenths and extremes of the clients' own tests over virtual time, or None."""
     spread = distributions(tables)
     if not spread:
         return None
@@ -33,4 +36,4 @@ def draw_spread(path: Path, tables: Tables) -> Path | None:
     axes.set_ylabel("accuracy (clients' own tests)")
     label_time(axes, unit)
     axes.legend(frameon=False, loc="lower right")
-    return save(figure, path)
+    return figure
