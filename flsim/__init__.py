@@ -51,12 +51,13 @@ _HOMES = {
     "sweep": "flsim.api",
 }
 
+if not TYPE_CHECKING:  # for a type checker there is what is imported above, and nothing else
 
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'flsim' has no attribute '{name}'")
-    found = globals()[name] = getattr(import_module(_HOMES[name]), name)
-    return found
+    def __getattr__(name: str) -> object:
+        if name not in _HOMES:
+            raise AttributeError(f"module 'flsim' has no attribute '{name}'")
+        found = globals()[name] = getattr(import_module(_HOMES[name]), name)
+        return found
 
 
 def __dir__() -> list[str]:

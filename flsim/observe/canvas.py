@@ -56,9 +56,10 @@ _UNITS = ("s", "min", "h", "d")
 def new_figure(width: float, height: float) -> "Figure":
     """Return an empty figure of this size in inches that can be written."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), dpi=_DOTS_PER_INCH, layout="constrained")
+    from flsim.observe.figure import ShownFigure
+
+    figure = ShownFigure(figsize=(width, height), dpi=_DOTS_PER_INCH, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 

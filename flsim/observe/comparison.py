@@ -108,10 +108,9 @@ class Comparison:
     def to_frame(self) -> "DataFrame":
         """Return a DataFrame with a row for each method, as `flsim compare --format csv` has it."""
         from flsim.observe.comparison_table import columns
-        from flsim.observe.frames import import_pandas
+        from flsim.observe.frames import frame_of
 
-        frame: DataFrame = import_pandas().DataFrame(columns(self))
-        return frame
+        return frame_of(columns(self))
 
     def _repr_markdown_(self) -> str:
         """Return what a notebook shows."""

@@ -1,7 +1,8 @@
 """Tables of the records as DataFrames of pandas (extra `pandas`)."""
 
+from collections.abc import Mapping, Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -33,6 +34,12 @@ def frame(table: pa.Table) -> "DataFrame":
     columns = {field.name: _column(pandas, field, table[field.name]) for field in table.schema}
     result: DataFrame = pandas.DataFrame(columns)
     return result
+
+
+def frame_of(rows: Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]]) -> "DataFrame":
+    """Return rows, or columns, of plain data as a DataFrame. A column without any value is of NaN."""
+    result: DataFrame = import_pandas().DataFrame(rows)
+    return result.astype({name: "float64" for name in result if result[name].isna().all()})
 
 
 def _column(pandas: ModuleType, field: pa.Field, column: pa.ChunkedArray) -> "Series":

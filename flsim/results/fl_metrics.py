@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flsim.errors import RunError
-from flsim.observe.frames import import_pandas
+from flsim.observe.frames import frame_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,7 +23,9 @@ Counts = NDArray[np.int64]
 Over = Literal["time", "rounds", "bytes"]
 
 FILE = "metrics.json"
-_NEEDED = frozenset({"version", "time_s", "accuracy", "loss", "bytes_up_cumulative", "bytes_down_cumulative"})
+_NEEDED = frozenset(
+    {"version", "time_s", "accuracy", "loss", "bytes_up_cumulative", "bytes_down_cumulative"}
+)
 
 
 class Evaluation(NamedTuple):
@@ -142,8 +144,8 @@ class FLMetrics:
         return None if (at := self.first(accuracy)) is None else at.bytes
 
     def to_frame(self) -> "DataFrame":
-        """Return all of metrics.json as a DataFrame: a row per version, `metadata.losses` and the like flat."""
-        frame: DataFrame = import_pandas().DataFrame([_flat(row) for row in self.rows])
+        """Return a DataFrame of all of metrics.json: a row per version, sections as `metadata.losses`."""
+        frame = frame_of([_flat(row) for row in self.rows])
         # Of sections that some versions have, and others have null instead, only the keys are kept.
         prefixes = {name.partition(".")[0] for name in frame.columns if "." in name}
         return frame.drop(columns=[name for name in frame.columns if name in prefixes])

@@ -28,7 +28,7 @@ class Plots:
         self._tables = tables
 
     def __call__(self, name: str) -> "Figure":
-        """Return the picture of this name. Raises RunError if there is none, or nothing to be seen on it."""
+        """Return the picture of this name. Raises RunError if there is none, or it would be empty."""
         if name not in PICTURES:
             raise RunError(f"no picture '{name}'; pictures: {', '.join(PICTURES)}{nearest(name, PICTURES)}")
         figure = PICTURES[name](self._tables())

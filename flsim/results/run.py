@@ -13,9 +13,9 @@ import pyarrow.parquet as parquet
 
 from flsim.errors import RunError, nearest
 from flsim.observe.folder import SCENARIO
+from flsim.observe.frames import frame
 from flsim.observe.tables import Tables, read_tables
 from flsim.results.fl_metrics import FLMetrics
-from flsim.observe.frames import frame
 from flsim.results.headline import headline, one_line, table_html
 from flsim.results.plots import Plots
 from flsim.results.report import Report

@@ -20,7 +20,7 @@ Given = str | os.PathLike[str] | Mapping[str, Any] | Scenario
 Override = str | Mapping[str, Any]
 """A change such as "strategy.cohort=20", or several, such as {"strategy.cohort": 20, "seed": 1}."""
 
-_BY = "override"
+_BY = "the override"
 
 
 def scenario_of(given: Given, overrides: Iterable[Override] = ()) -> Scenario:
@@ -47,7 +47,7 @@ def _changes(override: Override) -> Iterable[Change]:
     if isinstance(override, Mapping):
         return changes_of(plain(override), _BY)
     raise ScenarioError(
-        f"{_BY}: expected text such as 'strategy.cohort=20', or a mapping such as "
+        f"override: expected text such as 'strategy.cohort=20', or a mapping such as "
         f"{{'strategy.cohort': 20}}, not {type(override).__name__}"
     )
 

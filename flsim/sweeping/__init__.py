@@ -1,8 +1,17 @@
 """Sweeps: many runs of one scenario, and how they compare."""
 
 from flsim.sweeping.compared import compared
-from flsim.sweeping.grid import Grid, Variation, grid_from, grid_of, heatmap_keys, literal, read_grids, variations
 from flsim.sweeping.finished import Sweep
+from flsim.sweeping.grid import (
+    Grid,
+    Variation,
+    grid_from,
+    grid_of,
+    heatmap_keys,
+    literal,
+    read_grids,
+    variations,
+)
 from flsim.sweeping.runs import Outcome, Watch, sweep, unwatched
 
 __all__ = [

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flsim.observe.frames import frame_of
 from flsim.results import Run
-from flsim.observe.frames import import_pandas
 from flsim.sweeping.runs import Outcome
 
 if TYPE_CHECKING:
@@ -33,15 +33,12 @@ class Sweep:
     def errors(self) -> dict[str, str]:
         """What went wrong with the others, by their names."""
         return {
-            outcome.variation.name: outcome.error
-            for outcome in self.outcomes
-            if outcome.error is not None
+            outcome.variation.name: outcome.error for outcome in self.outcomes if outcome.error is not None
         }
 
     def to_frame(self) -> "DataFrame":
         """Return a DataFrame with a row for each run, as sweep.csv has it."""
-        frame: DataFrame = import_pandas().DataFrame([outcome.row for outcome in self.outcomes])
-        return frame
+        return frame_of([outcome.row for outcome in self.outcomes])
 
     def __repr__(self) -> str:
         failed = f", {len(self.errors)} failed" if self.errors else ""

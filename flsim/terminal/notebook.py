@@ -6,6 +6,8 @@ It is a widget of ipywidgets (extra `notebook`) or, without these, a line of HTM
 import html
 import sys
 from contextlib import AbstractContextManager
+from importlib import import_module
+from types import ModuleType
 from typing import Any, Protocol, Self
 
 from flsim.sweeping import Outcome
@@ -73,24 +75,23 @@ class _Shown(Protocol):
 
 
 def _shown() -> _Shown:
+    display = import_module("IPython.display")
     try:
-        import ipywidgets
+        return _Widget(import_module("ipywidgets"), display)
     except ImportError:
-        return _Html()
-    return _Widget(ipywidgets)
+        return _Html(display)
 
 
 class _Widget:
-    def __init__(self, ipywidgets: Any) -> None:
+    def __init__(self, ipywidgets: ModuleType, display: ModuleType) -> None:
+        self._display = display
         self._bar = ipywidgets.FloatProgress(max=1.0)
         self._text = ipywidgets.Label()
         self._box = ipywidgets.HBox([self._bar, self._text])
 
     def begin(self, text: str) -> None:
-        from IPython.display import display
-
         self._text.value = text
-        display(self._box)
+        self._display.display(self._box)
 
     def update(self, share: float, text: str) -> None:
         self._bar.value, self._text.value = share, text
@@ -101,23 +102,18 @@ class _Widget:
 
 
 class _Html:
-    def __init__(self) -> None:
+    def __init__(self, display: ModuleType) -> None:
+        self._display = display
         self._handle: Any = None
 
     def begin(self, text: str) -> None:
-        from IPython.display import HTML, display
-
-        self._handle = display(HTML(_line(0.0, text)), display_id=True)
+        self._handle = self._display.display(self._display.HTML(_line(0.0, text)), display_id=True)
 
     def update(self, share: float, text: str) -> None:
-        from IPython.display import HTML
-
-        self._handle.update(HTML(_line(share, text)))
+        self._handle.update(self._display.HTML(_line(share, text)))
 
     def end(self) -> None:
-        from IPython.display import HTML
-
-        self._handle.update(HTML(""))
+        self._handle.update(self._display.HTML(""))
 
 
 def _line(share: float, text: str) -> str:
