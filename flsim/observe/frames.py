@@ -47,4 +47,6 @@ def _column(pandas: ModuleType, field: pa.Field, column: pa.ChunkedArray) -> "Se
     series: Series = column.to_pandas(types_mapper=nullable.get if field.nullable else None)
     if field.name == "outcome" and set(series) <= set(_OUTCOMES):
         return series.astype(pandas.CategoricalDtype(_OUTCOMES))
+    if pa.types.is_string(field.type):  # a column without any would be of no type
+        return series.astype(pandas.Series(["text"]).dtype)
     return series

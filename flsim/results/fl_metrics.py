@@ -102,12 +102,8 @@ class FLMetrics:
     @property
     def evaluations(self) -> list[Evaluation]:
         """The versions that were tested."""
-        sent = self.bytes.tolist()
-        return [
-            Evaluation(row["version"], row["time_s"], sent[place], row["accuracy"], row["loss"])
-            for place, row in enumerate(self.rows)
-            if row["accuracy"] is not None or row["loss"] is not None
-        ]
+        tested = [row["accuracy"] is not None or row["loss"] is not None for row in self.rows]
+        return [self._evaluation(place) for place in np.flatnonzero(tested).tolist()]
 
     @property
     def final(self) -> Evaluation | None:
@@ -120,16 +116,14 @@ class FLMetrics:
 
         The earliest of equals; None if none was tested.
         """
-        tested = self.evaluations
-        accurate = [each for each in tested if each.accuracy is not None]
-        if accurate:
-            return max(accurate, key=lambda each: each.accuracy or 0.0)
-        return min(tested, key=lambda each: math.inf if each.loss is None else each.loss, default=None)
+        if np.isfinite(self.accuracy).any():
+            return self._evaluation(int(np.nanargmax(self.accuracy)))
+        return self._evaluation(int(np.nanargmin(self.loss))) if np.isfinite(self.loss).any() else None
 
     def first(self, accuracy: float) -> Evaluation | None:
         """Return the first version that is at least so accurate; None if none was."""
-        reached = (each for each in self.evaluations if (each.accuracy or 0.0) >= accuracy)
-        return next(reached, None)
+        places = np.flatnonzero(self.accuracy >= accuracy)  # NaN is not
+        return self._evaluation(int(places[0])) if len(places) else None
 
     def rounds_to(self, accuracy: float) -> int | None:
         """Return how many server updates it took to reach an accuracy; None if it was not reached."""
@@ -169,6 +163,10 @@ class FLMetrics:
             return f"<FLMetrics {self.name}: {len(self)} versions, not tested>"
         good = f"loss {best.loss:.4g}" if best.accuracy is None else f"accuracy {best.accuracy:.4f}"
         return f"<FLMetrics {self.name}: {len(self)} versions, best {good} in round {best.round}>"
+
+    def _evaluation(self, place: int) -> Evaluation:
+        row, sent = self.rows[place], int(self.bytes[place])
+        return Evaluation(row["version"], row["time_s"], sent, row["accuracy"], row["loss"])
 
     def _reals(self, key: str) -> Reals:
         return np.array([math.nan if row[key] is None else row[key] for row in self.rows], np.float64)
