@@ -116,7 +116,9 @@ def compare(runs: Iterable[Run | Sweep | AnyPath] | Sweep, target: float | None 
 def _folders(one: Run | Sweep | AnyPath) -> list[Path]:
     if isinstance(one, Run):
         return [one.folder]
-    return comparison.folders_of(one.folder if isinstance(one, Sweep) else Path(one).expanduser())
+    if isinstance(one, Sweep):  # of which sweep.csv may tell no longer: a later one writes it anew
+        return [run.folder for run in one.runs]
+    return comparison.folders_of(Path(one).expanduser())
 
 
 def _into(out: AnyPath | None) -> list[Override]:
