@@ -181,10 +181,10 @@ def _draw(scenario: Scenario, folder: Path) -> None:
         from flsim.observe.timeline import write_timeline
 
         write_timeline(folder / "timeline.json.gz", tables, scenario.name)
-    if scenario.output.plots:
+    if formats := scenario.output.picture_formats:
         from flsim.observe.plots import write_plots  # imports matplotlib
 
-        write_plots(folder / "plots", tables)
+        write_plots(folder / "plots", tables, formats)
     if scenario.output.report:
         from flsim.observe.report import write_report
 

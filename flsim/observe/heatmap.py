@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from flsim.observe.canvas import new_figure, save
+from flsim.observe.canvas import SEQUENTIAL, SMALL, new_figure, save, styled
 from flsim.observe.labels import labels
 
 _MEASURE = "final_accuracy"
@@ -56,6 +56,7 @@ def write_heatmap(table: Path, rows: str, columns: str) -> Path | None:
     return _draw(table.with_name("heatmap.png"), matrix, rows, columns)
 
 
+@styled
 def _draw(path: Path, matrix: Matrix, rows: str, columns: str) -> Path:
     values = np.array(matrix.cells, dtype=float)  # None becomes NaN
     lowest, highest = float(np.nanmin(values)), float(np.nanmax(values))
@@ -68,25 +69,23 @@ def _draw(path: Path, matrix: Matrix, rows: str, columns: str) -> Path:
     )
     axes = figure.subplots()
     axes.set_facecolor("#FFFFFF")
-    image = axes.imshow(values, cmap="cividis", vmin=lowest, vmax=highest, aspect="auto")
+    image = axes.imshow(values, cmap=SEQUENTIAL, vmin=lowest, vmax=highest, aspect="auto")
     middle = (lowest + highest) / 2
     for row, numbers in enumerate(matrix.cells):
         for column, number in enumerate(numbers):
             dark = number is not None and number < middle
             text = "–" if number is None else f"{number:.3f}"
-            axes.text(
-                column, row, text, ha="center", va="center", fontsize=8, color="white" if dark else "black"
-            )
+            axes.text(column, row, text, ha="center", va="center", color="white" if dark else "black")
     turned: dict[str, Any] = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if tilted else {}
-    axes.set_xticks(range(len(matrix.columns)), matrix.columns, fontsize=8, **turned)
-    axes.set_yticks(range(len(matrix.rows)), matrix.rows, fontsize=8)
-    axes.set_xlabel(columns, fontsize=9)
-    axes.set_ylabel(rows, fontsize=9)
+    axes.set_xticks(range(len(matrix.columns)), matrix.columns, **turned)
+    axes.set_yticks(range(len(matrix.rows)), matrix.rows)
+    axes.set_xlabel(columns)
+    axes.set_ylabel(rows)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     measure = "final accuracy" if matrix.runs == 1 else f"final accuracy, mean of {matrix.runs}"
     bar = figure.colorbar(image, ax=axes, pad=0.02)
-    bar.set_label(measure, fontsize=9)
-    bar.ax.tick_params(labelsize=8)
+    bar.set_label(measure)
+    bar.ax.tick_params(labelsize=SMALL)
     bar.outline.set_visible(False)
     return save(figure, path)

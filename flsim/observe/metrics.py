@@ -61,7 +61,7 @@ def metrics_json(tables: Tables) -> dict[str, list[dict[str, Any]]]:
     spent = _Spending.of(tables)
     times = tables.versions["time_s"].to_numpy()
     up, down = spent.up_by(times).tolist(), spent.down_by(times).tolist()
-    losses, tested, said = _mean_train_losses(tables), distributions(tables), reports(tables)
+    losses, tested, said = mean_train_losses(tables), distributions(tables), reports(tables)
     measured = of_versions(tables)
     return {
         "versions": [
@@ -192,7 +192,8 @@ class _Spending:
         return sums[ended]
 
 
-def _mean_train_losses(tables: Tables) -> dict[int, float]:
+def mean_train_losses(tables: Tables) -> dict[int, float]:
+    """Return the mean training loss of the tasks that went into each version that has any."""
     tasks = tables.aggregated.select(["aggregated_version", "outcome", "train_loss"]).drop_null()
     if not tasks.num_rows:
         return {}

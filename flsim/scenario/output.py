@@ -1,12 +1,41 @@
-"""`output`: where the results go."""
+"""`output`: where the results go, and which there are."""
 
-from flsim.component import Section
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, WrapValidator
+from pydantic.functional_validators import ModelWrapValidatorHandler
+
+from flsim.component import Section, misfit
+
+Format = Literal["png", "svg", "pdf"]
+
+
+class Pictures(Section):
+    """The pictures of a run, each in every one of these formats."""
+
+    formats: Annotated[tuple[Format, ...], Field(min_length=1)] = ("png",)
+
+
+def _pictures_or_not(value: Any, handler: ModelWrapValidatorHandler[bool | Pictures]) -> bool | Pictures:
+    """Accept true, false and a mapping, and say so where it is neither."""
+    if isinstance(value, bool | Pictures):
+        return value
+    if not isinstance(value, dict):
+        raise misfit((), value, "must be true or false, or a mapping such as {formats: [png, svg]}")
+    return Pictures.model_validate(value)
 
 
 class Output(Section):
     """The folder that holds a folder for each scenario name."""
 
     dir: str = "outputs"
-    plots: bool = True
+    plots: Annotated[bool | Pictures, WrapValidator(_pictures_or_not)] = True
     timeline: bool = True
     report: bool = False  # five megabytes, the same script in each: `flsim report DIR` makes it when wanted
+
+    @property
+    def picture_formats(self) -> tuple[Format, ...]:
+        """The formats in which pictures are written: none if they are not."""
+        if isinstance(self.plots, Pictures):
+            return tuple(dict.fromkeys(self.plots.formats))
+        return ("png",) if self.plots else ()

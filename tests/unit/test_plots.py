@@ -14,7 +14,16 @@ from flsim.observe.plots.gantt import _shown, _title
 from flsim.observe.tables import spans
 from tests.unit.recorded import Run, asynchronous_run, synchronous_run, tables_of
 
-ALL = ["accuracy.png", "loss.png", "participation.png", "timeline.png"]
+ALL = [
+    "accuracy.png",
+    "loss.png",
+    "convergence.png",
+    "communication.png",
+    "participation.png",
+    "timeline.png",
+    "utilisation.png",
+    "fleet.png",
+]
 
 
 def names(paths: list[Path]) -> list[str]:

@@ -139,7 +139,22 @@ def test_a_scenario_is_read_whole(file: Path) -> None:
         ("seed: 42", "sed: 42", ":2: sed: unknown key; accepted here: name, seed, workload"),
         ("name: full_1", "name: full 1", ":1: name: must match ^[A-Za-z0-9]"),
         ("name: full_1", "name: 12", ":1: name: must be text (given: 12)"),
-        ("plots: false", "plots: no", ":40: output.plots: must be true or false (given: 'no')"),
+        (
+            "plots: false",
+            "plots: no",
+            ":40: output.plots: must be true or false, or a mapping such as {formats",
+        ),
+        (
+            "plots: false",
+            "plots: {formats: [png, gif]}",
+            ":40: output.plots.formats.1: must be 'png', 'svg' or 'pdf'",
+        ),
+        ("plots: false", "plots: {formats: []}", ":40: output.plots.formats: must have at least 1 item"),
+        (
+            "plots: false",
+            "plots: {format: [svg]}",
+            ":40: output.plots.format: unknown key; accepted here: formats; did you mean",
+        ),
         ("{dir: outputs, plots: false}", "outputs", ":40: output: must be a mapping (given: 'outputs')"),
         (
             "{updates: 50, time: 6 h, accuracy: 0.97}",

@@ -18,7 +18,8 @@ from flsim.observe.report.distributions import round_seconds, staleness
 from flsim.observe.report.fairness import shared_out
 from flsim.observe.report.run_facts import Recorded
 from flsim.observe.report.spread import gini, histogram, jain, lorenz, quantiles
-from flsim.observe.report.states import (
+from flsim.observe.report.timeline import MOST_BARS, shown
+from flsim.observe.states import (
     STATES,
     Stretches,
     end_of_run,
@@ -28,7 +29,6 @@ from flsim.observe.report.states import (
     stretches,
     used_at,
 )
-from flsim.observe.report.timeline import MOST_BARS, shown
 from flsim.observe.tables import Tables, read_tables
 from flsim.records import Devices, EndingRecord, Outcome, TaskRecord, VersionRecord
 from tests.unit.recorded import Run, asynchronous_run, synchronous_run, tables_of, write

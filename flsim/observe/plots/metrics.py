@@ -6,12 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 from flsim.observe.canvas import (
     BLUE,
+    COLUMN,
     GREEN,
+    LINES,
+    MARKERS,
     ORANGE,
     PURPLE,
     VERMILION,
     label_time,
+    legend_above,
+    markers,
     new_figure,
+    styled,
     tidy,
     time_unit,
 )
@@ -23,10 +29,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE)
-_MOST_MARKERS = 60
 _SHARES = ("precision", "recall", "f1", "roc_auc", "average_precision")  # all between 0 and 1
 
 
+@styled
 def figure_metrics(tables: Tables) -> "Figure | None":
     """Return every metric that was asked for: shares together, the others each on its own axes."""
     names = names_of(tables)
@@ -43,11 +49,11 @@ def figure_metrics(tables: Tables) -> "Figure | None":
         for version, row in of_versions(tables).items()
         if row["metrics"] is not None
     ]
-    figure = new_figure(6.4, 1.2 + 2.8 * len(panels))
+    figure = new_figure(COLUMN, 0.4 + 2.3 * len(panels))
     for axes, panel in zip(figure.subplots(len(panels), squeeze=False)[:, 0], panels, strict=True):
         _draw_curves(axes, panel, rows)
         axes.set_xlim(0, max(times.values()) / second or 1)
-        axes.set_ylabel("central test" if panel is shares else f"{panel[0]} (central test)")
+        axes.set_ylabel("score (0 to 1)" if panel is shares else f"{panel[0]} (central test)")
         if panel is shares:
             axes.set_ylim(-0.02, 1.02)
     label_time(axes, unit)
@@ -58,16 +64,15 @@ def _draw_curves(
     axes: "Axes", names: Sequence[str], rows: Sequence[tuple[float, Mapping[str, Any]]]
 ) -> None:
     """Draw metrics over their times. A null breaks the line: nothing is between its neighbours."""
-    for name, colour in zip(names, _COLOURS, strict=False):
+    for place, name in enumerate(names):
         axes.plot(
             [time for time, _ in rows],
             [math.nan if values[name] is None else values[name] for _, values in rows],
-            color=colour,
-            linewidth=1.6,
-            marker="o" if len(rows) <= _MOST_MARKERS else "",
-            markersize=3,
+            color=_COLOURS[place % len(_COLOURS)],
+            linestyle=LINES[place % len(LINES)],
             clip_on=False,
             label=name,
+            **markers(len(rows), MARKERS[place % len(MARKERS)]),
         )
     tidy(axes)
-    axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=5, fontsize=8)
+    legend_above(axes, 3)

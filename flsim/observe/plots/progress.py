@@ -4,7 +4,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flsim.observe.canvas import BLUE, GREEN, SKY, label_time, new_figure, tidy, time_unit
+from flsim.observe.canvas import (
+    BLUE,
+    COLUMN,
+    GREEN,
+    SKY,
+    label_time,
+    legend_above,
+    markers,
+    new_figure,
+    styled,
+    thinned,
+    tidy,
+    time_unit,
+)
 from flsim.observe.client_reports import reports
 from flsim.observe.tables import Tables
 
@@ -12,10 +25,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_MOST_POINTS = 2_000
-_MOST_MARKERS = 60
+_MOST_POINTS = 2_000  # as many as the page has dots
 
 
+@styled
 def figure_client_reports(tables: Tables) -> "Figure | None":
     """Return losses by epoch, training time and the share of converged tasks over virtual time, or None.
 
@@ -24,7 +37,7 @@ def figure_client_reports(tables: Tables) -> "Figure | None":
     found = reports(tables)
     if not found:
         return None
-    shown = [sorted(found)[place] for place in _spread(len(found))]
+    shown = [sorted(found)[place] for place in thinned(len(found), _MOST_POINTS)]
     times = dict(
         zip(tables.versions["version"].to_pylist(), tables.versions["time_s"].to_pylist(), strict=True)
     )
@@ -37,7 +50,7 @@ def figure_client_reports(tables: Tables) -> "Figure | None":
         panels.insert(0, "loss")
     if any(row["converged_share"] is not None for row in rows):
         panels.append("share")
-    figure = new_figure(6.4, 1.6 + 1.7 * len(panels))
+    figure = new_figure(COLUMN, 0.6 + 1.3 * len(panels))
     for axes, panel in zip(
         figure.subplots(len(panels), sharex=True, squeeze=False).flat, panels, strict=True
     ):
@@ -50,7 +63,7 @@ def figure_client_reports(tables: Tables) -> "Figure | None":
         else:
             _draw(axes, x, [row["converged_share"] for row in rows], GREEN)
             axes.set_ylim(-0.02, 1.02)
-            axes.set_ylabel("converged share")
+            axes.set_ylabel("converged (share)")
         tidy(axes)
     axes.set_xlim(0, x[-1] or 1)
     label_time(axes, unit)
@@ -61,37 +74,33 @@ def figure_client_reports(tables: Tables) -> "Figure | None":
 def _draw_losses(axes: "Axes", x: list[float], rows: list[dict[str, Any]], epochs: int) -> None:
     """Draw the first and the last epoch's loss, and what lies between them."""
     first = [row["losses"][0] for row in rows]
-    _draw(axes, x, first, SKY, "first epoch" if epochs > 1 else None)
+    _draw(axes, x, first, SKY, "first epoch" if epochs > 1 else None, "--")
     if epochs > 1:
         last = [row["losses"][-1] for row in rows]
         _draw(axes, x, last, BLUE, f"last epoch ({epochs})")
         axes.fill_between(x, _numbers(first), _numbers(last), color=SKY, alpha=0.2, linewidth=0)
-        axes.legend(frameon=False, loc="upper right")
-    axes.set_ylabel("training loss")
+        legend_above(axes)
+    axes.set_ylabel("training loss (mean)")
 
 
 def _draw(
-    axes: "Axes", x: list[float], values: list[float | None], colour: str, name: str | None = None
+    axes: "Axes",
+    x: list[float],
+    values: list[float | None],
+    colour: str,
+    name: str | None = None,
+    line: str = "-",
 ) -> None:
     axes.plot(
         x,
         _numbers(values),
         color=colour,
-        linewidth=1.6,
-        marker="o" if len(x) <= _MOST_MARKERS else "",
-        markersize=3.0,
+        linestyle=line,
         label=name,
         clip_on=False,
+        **markers(len(x)),
     )
 
 
 def _numbers(values: list[float | None]) -> list[float]:
     return [np.nan if value is None else value for value in values]
-
-
-def _spread(count: int) -> list[int]:
-    """Return the places of at most so many points as the page has dots."""
-    if count <= _MOST_POINTS:
-        return list(range(count))
-    places: list[int] = np.linspace(0, count - 1, _MOST_POINTS).astype(int).tolist()
-    return places

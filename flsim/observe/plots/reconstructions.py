@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flsim.observe.canvas import new_figure
+from flsim.observe.canvas import PAGE, new_figure, styled
 from flsim.observe.tables import Tables
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ _MOST_COLUMNS = 8
 Row = dict[str, Any]
 
 
+@styled
 def figure_leakage(tables: Tables) -> "Figure | None":
     """Return the best reconstructions of the first and the last version attacked; None without any.
 
@@ -30,17 +31,17 @@ def figure_leakage(tables: Tables) -> "Figure | None":
     if not scenes:
         return None
     columns = max(len(pairs) for _, pairs in scenes)
-    figure = new_figure(max(6.4, 1.0 * columns + 0.8), 2.35 * len(scenes) + 0.2)
+    figure = new_figure(PAGE, 2.2 * len(scenes))
     for (title, pairs), part in zip(
         scenes, figure.subfigures(len(scenes), squeeze=False)[:, 0], strict=True
     ):
-        part.suptitle(title, fontsize=9)
+        part.suptitle(title)
         axes = part.subplots(2, columns, squeeze=False)
         for column in range(columns):
             for line, name in enumerate(("true", "guess")):
                 _show(axes[line, column], pairs[column] if column < len(pairs) else None, name)
-        axes[0, 0].set_ylabel("true", fontsize=8)
-        axes[1, 0].set_ylabel("reconstructed", fontsize=8)
+        axes[0, 0].set_ylabel("true")
+        axes[1, 0].set_ylabel("reconstructed")
     return figure
 
 
@@ -86,7 +87,7 @@ def _show(axes: "Axes", pair: Row | None, name: str) -> None:
     scaled = (image - low) / ((high - low) or 1.0)
     axes.imshow(np.clip(scaled, 0, 1), cmap="gray", vmin=0, vmax=1)
     if name == "guess":
-        axes.set_xlabel(f"{pair['nearness_db']:.0f} dB", fontsize=8)
+        axes.set_xlabel(f"{pair['nearness_db']:.0f} dB")
 
 
 def _image(values: NDArray[np.float64], shape: list[int]) -> NDArray[np.float64]:

@@ -18,7 +18,7 @@ from flsim.observe.report.parts import (
 )
 from flsim.observe.report.ranks import AXIS, Ranks
 from flsim.observe.report.run_facts import Recorded
-from flsim.observe.report.states import BUSY, STATES, seconds_by_client
+from flsim.observe.states import BUSY, STATES, seconds_by_client
 from flsim.units import TIME
 
 MEANINGS = (

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from flsim.observe.report.states import stage_seconds
+from flsim.observe.states import stage_seconds
 from flsim.observe.tables import Tables, outcomes
 from flsim.records import Outcome
 

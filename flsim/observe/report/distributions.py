@@ -17,7 +17,7 @@ from flsim.observe.report.parts import (
 )
 from flsim.observe.report.run_facts import Recorded
 from flsim.observe.report.spread import Histogram, histogram, quantiles
-from flsim.observe.report.states import BUSY, stage_seconds
+from flsim.observe.states import BUSY, stage_seconds
 from flsim.observe.tables import outcomes
 from flsim.records import Outcome
 

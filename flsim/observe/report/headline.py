@@ -5,7 +5,7 @@ import numpy as np
 from flsim.observe.metrics import traffic_by
 from flsim.observe.report.parts import Tile, Tiles, real, share
 from flsim.observe.report.run_facts import Recorded
-from flsim.observe.report.states import BUSY, STATES, seconds_by_client
+from flsim.observe.states import BUSY, STATES, seconds_by_client
 from flsim.observe.tables import Tables, outcomes, version_records
 from flsim.records import Outcome, VersionRecord
 from flsim.units import SIZE, TIME

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flsim.observe.canvas import time_unit
-from flsim.observe.report.states import State
+from flsim.observe.states import State
 from flsim.records import Outcome
 
 Trace = dict[str, Any]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from flsim.errors import RunError
 from flsim.observe.ending import ending_of
 from flsim.observe.folder import SCENARIO
-from flsim.observe.report.states import end_of_run, fleet_size
+from flsim.observe.states import end_of_run, fleet_size
 from flsim.observe.tables import Tables, read_tables
 from flsim.records import EndingRecord
 

@@ -24,7 +24,7 @@ from flsim.observe.report.parts import (
     time_axis,
 )
 from flsim.observe.report.run_facts import Recorded
-from flsim.observe.report.states import BUSY, stage_bounds, stage_seconds
+from flsim.observe.states import BUSY, stage_bounds, stage_seconds
 from flsim.observe.tables import outcomes
 from flsim.records import Outcome
 from flsim.units import TIME

@@ -13,7 +13,7 @@ from flsim.observe.report.parts import (
     time_axis,
 )
 from flsim.observe.report.run_facts import Recorded
-from flsim.observe.report.states import BUSY, mean_level, stretches
+from flsim.observe.states import BUSY, mean_level, stretches
 from flsim.units import TIME
 
 _BINS = 150
