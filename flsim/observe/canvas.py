@@ -118,16 +118,21 @@ def save(figure: "Figure", path: Path) -> Path:
 
     The same figure always gives the same bytes. Raises RunError if it cannot be written, or not like that.
     """
-    from matplotlib import style
-
     form = path.suffix.removeprefix(".").lower()
     if form not in _METADATA:
         raise RunError(f"{path}: the name of a picture ends with one of .{', .'.join(FORMATS)}")
+    write_bytes(path, written(figure, form))
+    return path
+
+
+def written(figure: "Figure", form: str) -> bytes:
+    """Return the figure as a file of one of FORMATS."""
+    from matplotlib import style
+
     picture = io.BytesIO()
     with style.context(["default", _STYLE | _PRINTED]):
         figure.savefig(picture, format=form, metadata=_METADATA[form])
-    write_bytes(path, picture.getvalue())
-    return path
+    return picture.getvalue()
 
 
 def tidy(axes: "Axes") -> None:

@@ -1,10 +1,10 @@
 """A figure that a notebook shows by itself: pyplot, which would do that, is not used here."""
 
-import io
-
 from matplotlib.figure import Figure
 
-_SHOWN_PER_INCH = 110  # pixels of the page; the picture itself has more, for fine screens
+from flsim.observe.canvas import written
+
+_SHOWN_PER_INCH = 140  # pixels of the page; the picture itself has more, for fine screens
 
 
 class ShownFigure(Figure):
@@ -12,7 +12,5 @@ class ShownFigure(Figure):
 
     def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
         """Return the picture, and how large it is to be shown."""
-        picture = io.BytesIO()
-        self.savefig(picture, format="png", metadata={"Software": "flsim"})
         width, height = (round(inches * _SHOWN_PER_INCH) for inches in self.get_size_inches())
-        return picture.getvalue(), {"width": width, "height": height}
+        return written(self, "png"), {"width": width, "height": height}

@@ -6,8 +6,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flsim.errors import RunError
-from flsim.observe.canvas import BLUE, VERMILION, label_time, new_figure, save, tidy, time_unit
-from flsim.units import SIZE
+from flsim.observe.canvas import (
+    BLUE,
+    COLUMN,
+    VERMILION,
+    label_time,
+    label_versions,
+    legend_above,
+    markers,
+    new_figure,
+    prefixed,
+    save,
+    styled,
+    tidy,
+    time_unit,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -15,9 +28,8 @@ if TYPE_CHECKING:
 
     from flsim.results.fl_metrics import FLMetrics, Over, Reals
 
-_MOST_MARKERS = 60
 
-
+@styled
 def draw_convergence(metrics: "FLMetrics", over: "Over", path: Path | None = None) -> "Figure":
     """Return a panel each for accuracy and for loss, as far as there are finite ones, over one axis.
 
@@ -27,14 +39,14 @@ def draw_convergence(metrics: "FLMetrics", over: "Over", path: Path | None = Non
     panels = [
         (what, values, best)
         for what, values, best in (
-            ("accuracy", metrics.accuracy, np.nanargmax),
-            ("loss", metrics.loss, np.nanargmin),
+            ("accuracy (share)", metrics.accuracy, np.nanargmax),
+            ("loss (mean)", metrics.loss, np.nanargmin),
         )
         if np.isfinite(values).any()
     ]
     if not panels:
         raise RunError(f"{metrics.name}: no convergence: nothing was trained or tested")
-    figure = new_figure(6.4, 1.0 + 2.2 * len(panels))
+    figure = new_figure(COLUMN, 0.6 + 1.6 * len(panels))
     all_axes = figure.subplots(len(panels), sharex=True, squeeze=False).flat
     for axes, (what, values, best) in zip(all_axes, panels, strict=True):
         finite = np.where(np.isfinite(values), values, np.nan)
@@ -56,29 +68,25 @@ def _across(metrics: "FLMetrics", over: "Over", axes: "Axes") -> "Reals":
             label_time(axes, unit)
             return metrics.times / second
         case "rounds":
-            axes.set_xlabel("server updates")
+            label_versions(axes)
             return metrics.rounds.astype(np.float64)
         case "bytes":
-            unit = SIZE.format(float(metrics.bytes[-1])).partition(" ")[2]
+            unit, size = prefixed("B", float(metrics.bytes[-1]))
             axes.set_xlabel(f"traffic, both ways ({unit})")
-            return metrics.bytes / SIZE.factors[unit]
+            return metrics.bytes / size
     raise RunError(f"over: '{over}' is not one of time, rounds, bytes")
 
 
 def _draw(axes: "Axes", x: "Reals", values: "Reals", best: int, what: str) -> None:
     tested = ~np.isnan(values)
-    marker = "o" if tested.sum() <= _MOST_MARKERS else ""
-    axes.plot(
-        x[tested], values[tested], color=BLUE, linewidth=1.6, marker=marker, markersize=3.0, clip_on=False
-    )
+    axes.plot(x[tested], values[tested], color=BLUE, clip_on=False, **markers(int(tested.sum())))
     axes.plot(
         x[best],
         values[best],
         marker="o",
-        markersize=8,
+        markersize=7,
         markerfacecolor="none",
         markeredgecolor=VERMILION,
-        markeredgewidth=1.6,
         linestyle="",
         clip_on=False,
         label=f"best: {values[best]:.4g}",
@@ -86,4 +94,4 @@ def _draw(axes: "Axes", x: "Reals", values: "Reals", best: int, what: str) -> No
     tidy(axes)
     axes.set_xlim(0, float(x[-1]) or 1)
     axes.set_ylabel(what)
-    axes.legend(frameon=False, loc="lower right" if what == "accuracy" else "upper right")
+    legend_above(axes)

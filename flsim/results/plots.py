@@ -10,11 +10,20 @@ from flsim.observe.tables import Tables
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_NOTHING = {
-    "accuracy": "nothing was trained or tested, or what is learned has no accuracy",
-    "loss": "nothing was trained or tested",
+_NO_TASKS = "no client was asked for anything"
+_UNTRAINED = "nothing was trained or tested"
+_WHY_NOT = {
+    "accuracy": f"{_UNTRAINED}, or what is learned has no accuracy",
+    "loss": _UNTRAINED,
+    "convergence": _UNTRAINED,
     "attack_success": "there was no backdoor",
+    "communication": _NO_TASKS,
+    "participation": _NO_TASKS,
+    "timeline": _NO_TASKS,
+    "utilisation": _NO_TASKS,
+    "staleness": "no update was stale",
     "client_accuracy": "the clients were not tested (evaluation.clients)",
+    "client_accuracy_map": "the clients were not tested (evaluation.clients)",
     "client_reports": "nothing was trained",
     "leakage": "no image was reconstructed (leakage)",
     "metrics": "no metrics were asked for (evaluation.metrics)",
@@ -33,7 +42,7 @@ class Plots:
             raise RunError(f"no picture '{name}'; pictures: {', '.join(PICTURES)}{nearest(name, PICTURES)}")
         figure = PICTURES[name](self._tables())
         if figure is None:
-            raise RunError(f"no picture '{name}' of this run: {_NOTHING.get(name, 'it would be empty')}")
+            raise RunError(f"no picture '{name}' of this run: {_WHY_NOT.get(name, 'it would be empty')}")
         return figure
 
     def __getattr__(self, name: str) -> Callable[[], "Figure"]:

@@ -109,16 +109,16 @@ def test_convergence_is_drawn_over_an_axis(over: Any) -> None:
         curve, circle = axes.get_lines()
         np.testing.assert_allclose(curve.get_xydata(), np.column_stack([x, values]))
         np.testing.assert_allclose(circle.get_xydata(), [[x[best], values[best]]])
-    labels = {"time": "virtual time (s)", "rounds": "server updates", "bytes": "traffic, both ways (kB)"}
+    labels = {"time": "virtual time (s)", "rounds": "version", "bytes": "traffic, both ways (kB)"}
     assert (accuracy.get_xlabel(), loss.get_xlabel()) == ("", labels[over])
-    assert (accuracy.get_ylabel(), loss.get_ylabel()) == ("accuracy", "loss")
+    assert (accuracy.get_ylabel(), loss.get_ylabel()) == ("accuracy (share)", "loss (mean)")
 
 
 def test_only_what_is_finite_is_drawn(tmp_path: Path) -> None:
     metrics = FLMetrics([row(0, 0.1, math.inf), row(1, 0.2, None)])
     path = tmp_path / "convergence.svg"
     (axes,) = metrics.plot_convergence(save_to=str(path)).axes
-    assert axes.get_ylabel() == "accuracy"
+    assert axes.get_ylabel() == "accuracy (share)"
     assert path.read_text().lstrip().startswith("<?xml")
 
 
