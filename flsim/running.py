@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +27,7 @@ from flsim.observe.sessions import sessions_summary
 from flsim.observe.summary import Facts, Sections, summarise
 from flsim.observe.tables import Tables, read_tables, version_records
 from flsim.records import EndingRecord, VersionRecord
+from flsim.results import Run
 from flsim.scenario import Scenario
 from flsim.scenario.hierarchy import edges_of
 from flsim.scenario.reading import to_yaml
@@ -35,19 +35,6 @@ from flsim.sim.surroundings import Watch
 from flsim.sim.world import Simulated, build_world, unwatched
 from flsim.tasks import TaskCosts, TrainingReport
 from flsim.workload import prepare_workload
-
-
-@dataclass(frozen=True)
-class Run:
-    """A finished run: where its files are, and its summary as summary.json has it."""
-
-    folder: Path
-    summary: dict[str, Any]
-
-    @property
-    def interrupted(self) -> bool:
-        """Whether somebody ended the run before its time."""
-        return bool(self.summary["stop_reason"] == "interrupted")
 
 
 class _Start(NamedTuple):

@@ -1,7 +1,7 @@
 """The recipes of docs/cookbook.md: what is typed, and what that prints.
 
-`python -m tests.cookbook` runs them and writes what they print into the page; with words, only the recipes whose
-headings have one of them.
+`python -m tests.cookbook` runs them and writes what they print into the page; with words, only the recipes
+whose headings have one of them.
 """
 
 import re

@@ -88,8 +88,8 @@ def search(
     side by side: strategy.kind=fedasync,fedbuff. What to try next is Optuna's to say (extra search). The
     same command again goes on where it was.
     """
-    from flsim.sweep import Plan, objective_of, read_space, seeds_of, space_of
-    from flsim.sweep import search as search_space
+    from flsim.sweeping import Plan, objective_of, read_space, seeds_of, space_of
+    from flsim.sweeping import search as search_space
     from flsim.terminal import SearchWatcher, print_search
 
     if bool(varied) == (space is not None):

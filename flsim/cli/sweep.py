@@ -62,8 +62,8 @@ def sweep(
     Runs that an earlier sweep of the same scenario finished are not run again.
     """
     from flsim.observe.heatmap import write_heatmap
-    from flsim.sweep import compared, grid_of, heatmap_keys, read_grids
-    from flsim.sweep import sweep as sweep_scenario
+    from flsim.sweeping import compared, grid_of, heatmap_keys, read_grids
+    from flsim.sweeping import sweep as sweep_scenario
     from flsim.terminal import SweepWatcher, print_comparison, print_sweep
 
     if bool(varied) == (grid is not None):

@@ -105,9 +105,10 @@ def styled(draw: Callable[Given, Drawn]) -> Callable[Given, Drawn]:
 def new_figure(width: float, height: float) -> "Figure":
     """Return an empty figure of this size in inches that can be written."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), dpi=_DOTS_PER_INCH, layout="constrained")
+    from flsim.observe.figure import ShownFigure
+
+    figure = ShownFigure(figsize=(width, height), dpi=_DOTS_PER_INCH, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
@@ -117,19 +118,24 @@ def save(figure: "Figure", path: Path) -> Path:
 
     The same figure always gives the same bytes. Raises RunError if it cannot be written, or not like that.
     """
-    from matplotlib import style
-
     form = path.suffix.removeprefix(".").lower()
     if form not in _METADATA:
         raise RunError(f"{path}: the name of a picture ends with one of .{', .'.join(FORMATS)}")
+    write_bytes(path, written(figure, form))
+    return path
+
+
+def written(figure: "Figure", form: str) -> bytes:
+    """Return the figure as a file of one of FORMATS."""
+    from matplotlib import style
+
     picture = io.BytesIO()
     with style.context(["default", _STYLE | _PRINTED]):
         if figure.get_layout_engine() is not None:  # which would move things a little whenever it is drawn
             figure.draw_without_rendering()
             figure.set_layout_engine("none")
         figure.savefig(picture, format=form, metadata=_METADATA[form])
-    write_bytes(path, picture.getvalue())
-    return path
+    return picture.getvalue()
 
 
 def tidy(axes: "Axes") -> None:

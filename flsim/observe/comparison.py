@@ -12,13 +12,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from flsim.errors import RunError
 from flsim.observe.folder import SCENARIO
 from flsim.observe.labels import method_labels
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 CONFIDENCE = 0.95
 
@@ -101,6 +104,19 @@ class Comparison:
 
     target: float | None
     rows: tuple[MethodRow, ...]
+
+    def to_frame(self) -> "DataFrame":
+        """Return a DataFrame with a row for each method, as `flsim compare --format csv` has it."""
+        from flsim.observe.comparison_table import columns
+        from flsim.observe.frames import frame_of
+
+        return frame_of(columns(self))
+
+    def _repr_markdown_(self) -> str:
+        """Return what a notebook shows."""
+        from flsim.observe.comparison_table import markdown
+
+        return markdown(self)
 
 
 def read_run(folder: Path) -> FinishedRun:

@@ -42,27 +42,30 @@ def markdown(comparison: Comparison) -> str:
     return f"{title(comparison)}:\n\n" + "\n".join(lines) + "\n"
 
 
-def as_csv(comparison: Comparison) -> str:
-    """Return the table as CSV: every estimate as three columns, its mean and the ends of its interval."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+def columns(comparison: Comparison) -> dict[str, list[object]]:
+    """Return the table as columns: every estimate is three, its mean and the ends of its interval.
+
+    None where there is no value.
+    """
     names = [field.name for field in fields(MethodRow)]
     plain, estimated = names[:3], names[3:]
-    ends = [f"{name}{end}" for name in estimated for end in ("", "_low", "_high")]
-    writer.writerow([*plain, "target", *ends])
-    for row in comparison.rows:
-        values = [getattr(row, name) for name in plain]
-        target = "" if comparison.target is None else comparison.target
-        writer.writerow(
-            [*values, target, *(end for name in estimated for end in _ends(getattr(row, name)))]
-        )
+    table = {name: [getattr(row, name) for row in comparison.rows] for name in plain}
+    table["target"] = [comparison.target for _ in comparison.rows]
+    for name in estimated:
+        estimates: list[Estimate | None] = [getattr(row, name) for row in comparison.rows]
+        for end, suffix in (("mean", ""), ("low", "_low"), ("high", "_high")):
+            table[f"{name}{suffix}"] = [each and getattr(each, end) for each in estimates]
+    return table
+
+
+def as_csv(comparison: Comparison) -> str:
+    """Return the table as CSV, with every digit of `columns`. A value that there is not is empty."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    table = columns(comparison)
+    writer.writerow(table)
+    writer.writerows(zip(*table.values(), strict=True))
     return text.getvalue()
-
-
-def _ends(estimate: Estimate | None) -> list[object]:
-    if estimate is None:
-        return ["", "", ""]
-    return ["" if end is None else end for end in (estimate.mean, estimate.low, estimate.high)]
 
 
 def _shown(estimate: Estimate | None, text: Callable[[float], str]) -> str:

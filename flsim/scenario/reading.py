@@ -12,10 +12,11 @@ from pydantic import BaseModel, ValidationError
 from flsim.errors import ScenarioError, nearest
 from flsim.scenario import yaml_text
 from flsim.scenario.files import ReadingFrom
+from flsim.scenario.overrides import Change, apply, change_of, clipped
 from flsim.scenario.scenario import Scenario
 
 
-def read_scenario(path: Path, overrides: Sequence[str] = ()) -> Scenario:
+def read_scenario(path: Path, overrides: Sequence[str | Change] = ()) -> Scenario:
     """Return the scenario in the file at `path`, with overrides such as "strategy.cohort=20".
 
     Raises ScenarioError for a file that cannot be read, is not plain YAML, or does not fit.
@@ -24,16 +25,21 @@ def read_scenario(path: Path, overrides: Sequence[str] = ()) -> Scenario:
     if not isinstance(document.data, dict):
         raise ScenarioError(f"{path}: a scenario is a mapping that begins with 'name: …'")
     for override in overrides:
-        _apply(document, override)
+        apply(document, change_of(override) if isinstance(override, str) else override)
     return _validated(document.data, document, str(path), path.parent)
 
 
-def scenario_from(data: Mapping[str, Any], folder: Path = Path()) -> Scenario:
-    """Return the scenario that plain data describes. Raises ScenarioError.
+def scenario_from(
+    data: Mapping[str, Any], folder: Path = Path(), changes: Sequence[Change] = ()
+) -> Scenario:
+    """Return the scenario that plain data describes, with `changes` to it. Raises ScenarioError.
 
     `folder`: what the files that it names are relative to.
     """
-    return _validated(dict(data), yaml_text.Document(data), "scenario", folder)
+    document = yaml_text.Document(dict(data))
+    for change in changes:
+        apply(document, change)
+    return _validated(document.data, document, "scenario", folder)
 
 
 def to_yaml(scenario: Scenario) -> str:
@@ -83,42 +89,7 @@ def _neighbours(path: Path) -> str:
     return f"; did you mean '{path.parent / matches[0]}'?" if matches else ""
 
 
-def _apply(document: yaml_text.Document, override: str) -> None:
-    """Set one key path of the document's data to a YAML value."""
-    dotted, equals, text = override.partition("=")
-    source = f"--set {_clipped(override)}"
-    keys = dotted.split(".")
-    if not equals or not all(keys):
-        raise ScenarioError(f"{source}: expected a key path and a value, such as strategy.cohort=20")
-    value = yaml_text.parse(text, source).data
-    place: Any = document.data
-    path: list[str | int] = []
-    for depth, key in enumerate(keys):
-        last = depth == len(keys) - 1
-        if isinstance(place, list) and key in map(str, range(len(place))):
-            index: str | int = int(key)
-        elif isinstance(place, dict):
-            index = key
-            if not last and place.get(key) is None:
-                place[key] = {}
-        else:
-            raise ScenarioError(f"{source}: '{'.'.join(keys[:depth])}' has no key '{_clipped(key)}'")
-        path.append(index)
-        if last:
-            place[index] = value
-        else:
-            place = place[index]
-    _forget_lines(document, tuple(path))
-
-
-def _forget_lines(document: yaml_text.Document, path: yaml_text.Path) -> None:
-    """An overridden key no longer stands in the file, so an error must not point there."""
-    for known in [known for known in document.lines if known[: len(path)] == path]:
-        del document.lines[known]
-    document.overridden.add(path)
-
-
-def _validated(data: dict[str, Any], document: yaml_text.Document, source: str, folder: Path) -> Scenario:
+def _validated(data: object, document: yaml_text.Document, source: str, folder: Path) -> Scenario:
     try:
         return Scenario.model_validate(data, context=ReadingFrom(folder))
     except ValidationError as error:
@@ -137,12 +108,12 @@ def _explain(
     Several problems at one path are the members of a union, none of which fits.
     """
     where = document.where(path, source)
-    dotted = ".".join(_clipped(str(key)) or "''" for key in path) or "the scenario"
+    dotted = ".".join(clipped(str(key)) or "''" for key in path) or "the scenario"
     if problems[0]["type"] == "missing":
         return f"{where}: {dotted}: this key is required and missing"
     message = " or ".join(dict.fromkeys(_requirement(details) for details in problems))
     given = _given(path, document.data, problems[0]["input"])
-    shown = "" if isinstance(given, Mapping | BaseModel) else f" (given: {_clipped(_literal(given))})"
+    shown = "" if isinstance(given, Mapping | BaseModel) else f" (given: {clipped(_literal(given))})"
     return f"{where}: {dotted}: {message}{shown}"
 
 
@@ -182,10 +153,6 @@ def _given(path: yaml_text.Path, data: Any, otherwise: object) -> object:
 
 def _literal(value: object) -> str:
     return repr(list(value) if isinstance(value, tuple) else value)
-
-
-def _clipped(text: str) -> str:
-    return text if len(text) <= 60 else text[:57] + "…"
 
 
 def _key_path(loc: tuple[str | int, ...], data: object) -> yaml_text.Path:

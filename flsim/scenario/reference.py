@@ -127,12 +127,12 @@ def _places(path: str, key: FieldInfo, seen: set[type[Section]]) -> Iterator[Pla
         path, key = waiting.pop(0)
         for described in mentioned_in(key):
             if isinstance(described, Kinds):
-                choices: dict[str | None, type[Section]] = {**described.classes}
+                choices: list[tuple[str | None, type[Section]]] = [*described.classes.items()]
             elif is_plain_section(described):
-                choices = {None: described}
+                choices = [(None, described)]
             else:
                 continue
-            new = {kind: cls for kind, cls in choices.items() if cls not in seen}
+            new = {kind: cls for kind, cls in choices if cls not in seen}
             seen.update(new.values())
             if new:
                 yield Place(path, described, [_entry(path, kind, cls) for kind, cls in new.items()])

@@ -35,17 +35,20 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 @dataclass
 class Document:
-    """The data of a YAML text, and the line (from 1) of each key path."""
+    """The data of a YAML text, and the line (from 1) of each key path.
+
+    `overridden`: the key paths that were set since, and by what.
+    """
 
     data: object
     lines: dict[Path, int] = field(default_factory=dict)
-    overridden: set[Path] = field(default_factory=set)
+    overridden: dict[Path, str] = field(default_factory=dict)
 
     def where(self, path: Path, source: str) -> str:
         """Say where a key path stands: the file and the line of the path or its nearest ancestor."""
         for length in range(len(path), 0, -1):
             if path[:length] in self.overridden:
-                return f"{source} (changed by --set)"
+                return f"{source} (changed by {self.overridden[path[:length]]})"
             if path[:length] in self.lines:
                 return f"{source}:{self.lines[path[:length]]}"
         return source

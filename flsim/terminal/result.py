@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from flsim.running import Run
+from flsim.results import Run
 from flsim.units import SIZE, TIME
 
 

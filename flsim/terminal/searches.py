@@ -6,7 +6,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from flsim.sweep import Found, Objective, Trial, literal
+from flsim.sweeping import Found, Objective, Trial, literal
 from flsim.terminal.sweeps import print_whole
 
 _MOST_ROWS = 10

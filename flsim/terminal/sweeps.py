@@ -11,8 +11,28 @@ from rich.table import Table
 from flsim.observe.comparison import Comparison
 from flsim.observe.comparison_table import HEADINGS, cells, title
 from flsim.observe.labels import labels
-from flsim.sweep import Outcome, literal
+from flsim.sweeping import Outcome, literal
 from flsim.units import TIME
+
+
+class Counts:
+    """How many runs of a sweep are done."""
+
+    def __init__(self) -> None:
+        self.ended = self._resumed = self._failed = 0
+
+    def take(self, outcome: Outcome) -> None:
+        """Count a run that is done."""
+        self.ended += 1
+        self._resumed += outcome.resumed
+        self._failed += outcome.error is not None
+
+    def of(self, runs: int) -> str:
+        """Say how many of so many runs are done."""
+        counts = [f"{self.ended} of {runs} runs"]
+        counts += [f"{self._resumed} done before"] if self._resumed else []
+        counts += [f"{self._failed} failed"] if self._failed else []
+        return ", ".join(counts)
 
 
 class SweepWatcher:
@@ -20,7 +40,7 @@ class SweepWatcher:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._ended = self._resumed = self._failed = 0
+        self._counts = Counts()
         columns = (TextColumn("[bold]{task.description}"), BarColumn(bar_width=24), TimeElapsedColumn())
         self._progress = Progress(
             *columns, console=console, transient=True, disable=not console.is_terminal
@@ -36,14 +56,12 @@ class SweepWatcher:
 
     def __call__(self, outcome: Outcome, runs: int) -> None:
         """Take what became of one of so many runs."""
-        self._ended += 1
-        self._resumed += outcome.resumed
-        self._failed += outcome.error is not None
-        counts = [f"{self._ended} of {runs} runs"]
-        counts += [f"{self._resumed} done before"] if self._resumed else []
-        counts += [f"{self._failed} failed"] if self._failed else []
+        self._counts.take(outcome)
         self._progress.update(
-            self._progress.task_ids[0], description=", ".join(counts), completed=self._ended, total=runs
+            self._progress.task_ids[0],
+            description=self._counts.of(runs),
+            completed=self._counts.ended,
+            total=runs,
         )
         how = f"error: {outcome.error}" if outcome.error else outcome.summary["stop_detail"]
         before = " (done before)" if outcome.resumed else ""

@@ -11,7 +11,8 @@ import pytest
 
 from flsim.cli import main
 from flsim.observe.tables import read_tables
-from flsim.running import Run, run
+from flsim.results import Run
+from flsim.running import run
 from flsim.scenario import read_scenario, scenario_from
 from tests.integration.command import SCENARIOS, flsim, summary_of
 from tests.tiny import scenario_data

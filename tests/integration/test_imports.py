@@ -46,7 +46,9 @@ def _loaded_by(package: str, cwd: Path) -> set[str]:
         ("flsim.observe", set()),
         ("flsim.cli", set()),
         ("flsim.sim", {"simpy"}),
+        ("flsim.results", set()),
         ("flsim.running", {"simpy"}),
+        ("flsim.api", {"simpy"}),
         ("flsim.terminal", {"simpy"}),
     ],
 )
@@ -54,6 +56,30 @@ def test_importing_a_layer_loads_no_more_than_it_needs(
     tmp_path: Path, package: str, loaded: set[str]
 ) -> None:
     assert _loaded_by(package, tmp_path) == loaded
+
+
+@pytest.mark.parametrize(
+    ("used", "unloaded"),
+    [
+        ("flsim", {"numpy", "pandas", "pyarrow", "pydantic", "rich", *HEAVY}),
+        ("flsim.FlsimError", {"numpy", "pandas", "pyarrow", "pydantic", "rich", *HEAVY}),
+        ("flsim.read_scenario", {"pandas", "matplotlib", *HEAVY}),
+        ("flsim.FLMetrics, flsim.load", {"pandas", "matplotlib", *HEAVY}),
+        ("flsim.run, flsim.sweep, flsim.compare", {"pandas", "matplotlib", "IPython", "torch"}),
+    ],
+)
+def test_a_program_loads_what_it_uses(tmp_path: Path, used: str, unloaded: set[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", f"import flsim, sys; {used}; print(*sys.modules)"],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert not {name.partition(".")[0] for name in done.stdout.split()} & unloaded
 
 
 @pytest.mark.parametrize("args", [["small.yaml"], ["small.yaml", "--set", "output={plots: true}"]])

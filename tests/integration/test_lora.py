@@ -10,7 +10,8 @@ import pytest
 
 from flsim.cli import main
 from flsim.errors import ScenarioError
-from flsim.running import Run, run
+from flsim.results import Run
+from flsim.running import run
 from flsim.scenario import read_scenario
 from tests.integration.command import SCENARIOS, environment, summary_of
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from flsim.errors import ScenarioError
-from flsim.sweep import grid_of, read_grids, sweep, variations
+from flsim.sweeping import grid_of, read_grids, sweep, variations
 from tests.integration.command import SMALL, command_line, environment, files_in, flsim, summary_of
 
 

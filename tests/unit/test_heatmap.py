@@ -8,7 +8,7 @@ from matplotlib.image import imread
 
 from flsim.errors import ScenarioError
 from flsim.observe.heatmap import labels, matrix_of, write_heatmap
-from flsim.sweep import grid_of, heatmap_keys
+from flsim.sweeping import grid_of, heatmap_keys
 
 FLIP, ALIE = '{"kind": "sign_flip"}', '{"kind": "alie", "z": 1.5}'
 

@@ -13,7 +13,7 @@ from flsim.cli import main
 from flsim.errors import RunError, ScenarioError
 from flsim.scenario import Scenario, read_scenario
 from flsim.scenario.reading import to_yaml
-from flsim.sweep import (
+from flsim.sweeping import (
     Choice,
     Found,
     Plan,
@@ -25,7 +25,7 @@ from flsim.sweep import (
     seeds_of,
     space_of,
 )
-from flsim.sweep.processes import Command, Ended
+from flsim.sweeping.processes import Command, Ended
 from tests.compared import run_of
 
 # c clients share the server's 1 MB/s, both ways: a round takes c s down, 0.2 s to compute and c s up.

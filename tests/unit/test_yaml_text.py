@@ -99,7 +99,7 @@ def test_every_key_path_has_its_line() -> None:
 
 
 def test_a_path_without_a_line_is_where_its_nearest_ancestor_is() -> None:
-    document = Document({}, lines={("a",): 3}, overridden={("b", "c")})
+    document = Document({}, lines={("a",): 3}, overridden={("b", "c"): "--set"})
     assert document.where(("a", "x", "y"), "file") == "file:3"
     assert document.where(("b", "c", "d"), "file") == "file (changed by --set)"
     assert document.where(("b", "x"), "file") == "file"

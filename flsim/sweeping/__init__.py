@@ -1,9 +1,11 @@
 """Sweeps and searches: many runs of one scenario, how they compare, and which is best."""
 
-from flsim.sweep.compared import compared
-from flsim.sweep.grid import (
+from flsim.sweeping.compared import compared
+from flsim.sweeping.finished import Sweep
+from flsim.sweeping.grid import (
     Grid,
     Variation,
+    grid_from,
     grid_of,
     heatmap_keys,
     literal,
@@ -11,10 +13,10 @@ from flsim.sweep.grid import (
     seeds_of,
     variations,
 )
-from flsim.sweep.objective import OBJECTIVES, Objective, objective_of
-from flsim.sweep.runs import Outcome, sweep
-from flsim.sweep.search import Found, Plan, Trial, search
-from flsim.sweep.space import Choice, Range, Space, read_space, space_of
+from flsim.sweeping.objective import OBJECTIVES, Objective, objective_of
+from flsim.sweeping.runs import Outcome, Watch, sweep, unwatched
+from flsim.sweeping.search import Found, Plan, Trial, search
+from flsim.sweeping.space import Choice, Range, Space, read_space, space_of
 
 __all__ = [
     "OBJECTIVES",
@@ -26,9 +28,12 @@ __all__ = [
     "Plan",
     "Range",
     "Space",
+    "Sweep",
     "Trial",
     "Variation",
+    "Watch",
     "compared",
+    "grid_from",
     "grid_of",
     "heatmap_keys",
     "literal",
@@ -39,5 +44,6 @@ __all__ = [
     "seeds_of",
     "space_of",
     "sweep",
+    "unwatched",
     "variations",
 ]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from flsim.errors import ScenarioError
 from flsim.scenario import yaml_text
-from flsim.sweep.grid import mappings_of
+from flsim.sweeping.grid import mappings_of
 
 _NUMBER = r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]+)?)(?:[eE][-+]?[0-9]+)?"
 _RANGE = re.compile(rf"(log:)?({_NUMBER})\.\.({_NUMBER})")

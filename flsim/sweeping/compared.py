@@ -7,7 +7,7 @@ from flsim.observe.comparison import Comparison, compare, read_run
 from flsim.observe.comparison_table import as_csv
 from flsim.observe.files import write_bytes
 from flsim.observe.report.comparison import FILE, comparison_page
-from flsim.sweep.runs import Outcome
+from flsim.sweeping.runs import Outcome
 
 
 def compared(folder: Path, outcomes: Sequence[Outcome]) -> Comparison | None:

@@ -58,13 +58,7 @@ def read_grids(path: Path) -> list[Grid]:
     A value stands alone or in a list, where `0..4` stands for the numbers from 0 to 4. Raises
     ScenarioError, which says where, if the file is anything else.
     """
-    return [
-        {
-            str(key): _values(value if isinstance(value, list) else [value], f"{path}: {key}")
-            for key, value in mapping.items()
-        }
-        for mapping in mappings_of(path)
-    ]
+    return [grid_from(mapping, str(path)) for mapping in mappings_of(path)]
 
 
 def mappings_of(path: Path) -> list[Mapping[object, object]]:
@@ -84,6 +78,22 @@ def mappings_of(path: Path) -> list[Mapping[object, object]]:
 
 
 _EXPECTED = "expected keys with their values, such as 'seed: 0..4', or a list of such mappings"
+
+
+def grid_from(data: object, where: str) -> Grid:
+    """Return the grid that a mapping of keys to a value, or a list of values, describes.
+
+    Raises ScenarioError, which says `where`, if it is anything else.
+
+    >>> grid_from({"strategy.cohort": [5, 10], "seed": "0..2"}, "grid")
+    {'strategy.cohort': [5, 10], 'seed': [0, 1, 2]}
+    """
+    if not isinstance(data, dict) or not data:
+        raise ScenarioError(f"{where}: {_EXPECTED}")
+    return {
+        str(key): _values(value if isinstance(value, list) else [value], f"{where}: {key}")
+        for key, value in data.items()
+    }
 
 
 def _values(given: Sequence[object], where: str) -> list[object]:

@@ -19,11 +19,11 @@ from flsim.observe.comparison import FinishedRun, read_run
 from flsim.observe.files import write_bytes
 from flsim.scenario import read_scenario
 from flsim.scenario.reading import to_yaml
-from flsim.sweep.grid import Variation, literal
-from flsim.sweep.objective import Objective
-from flsim.sweep.processes import here
-from flsim.sweep.runs import CarryOut, Outcome, folder_of, run_all
-from flsim.sweep.space import Choice, Range, Space
+from flsim.sweeping.grid import Variation, literal
+from flsim.sweeping.objective import Objective
+from flsim.sweeping.processes import here
+from flsim.sweeping.runs import CarryOut, Outcome, folder_of, run_all
+from flsim.sweeping.space import Choice, Range, Space
 
 if TYPE_CHECKING:
     from optuna import Study

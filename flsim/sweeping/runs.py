@@ -13,8 +13,8 @@ from typing import Any, Protocol
 from flsim.errors import EXIT_DONE, EXIT_INTERRUPTED, ScenarioError
 from flsim.observe.files import write_bytes
 from flsim.scenario import read_scenario
-from flsim.sweep.grid import Grid, Variation, literal, variations
-from flsim.sweep.processes import Command, Ended, here, on_ray
+from flsim.sweeping.grid import Grid, Variation, literal, variations
+from flsim.sweeping.processes import Command, Ended, here, on_ray
 
 SUMMARISED = ("stop_reason", "updates", "virtual_time_s", "final_accuracy", "records_sha256")
 
@@ -82,7 +82,8 @@ class CarryOut(Protocol):
         ...
 
 
-def _unwatched(outcome: Outcome, runs: int) -> None: ...
+def unwatched(outcome: Outcome, runs: int) -> None:
+    """Show nothing."""
 
 
 def sweep(
@@ -94,7 +95,7 @@ def sweep(
     workers: int | None = None,
     ray: str | None = None,
     fresh: bool = False,
-    watch: Watch = _unwatched,
+    watch: Watch = unwatched,
 ) -> tuple[Path, list[Outcome]]:
     """Run a scenario file in all variations; return the folder of the runs and what became of each.
 
@@ -135,7 +136,7 @@ def run_all(
     carry_out: CarryOut = here,
     workers: int | None = None,
     fresh: bool = False,
-    watch: Watch = _unwatched,
+    watch: Watch = unwatched,
 ) -> list[Outcome]:
     """Run a scenario file in some variations, as sweep does; return what became of each, in their order.
 
