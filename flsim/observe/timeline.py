@@ -28,8 +28,8 @@ import pyarrow.compute as compute
 
 from flsim.observe.excerpt import EVERYTHING, Excerpt
 from flsim.observe.files import without_nan, write_bytes
-from flsim.observe.states import end_of_run, fleet_size
 from flsim.observe.sessions import SESSIONS, phase_events
+from flsim.observe.states import end_of_run, fleet_size
 from flsim.observe.tables import EdgeTables, Tables, task_records, version_records
 from flsim.observe.trace_clients import ClientTracks
 from flsim.observe.trace_counters import counters, thinned
