@@ -65,7 +65,7 @@ def test_importing_a_layer_loads_no_more_than_it_needs(
         ("flsim.FlsimError", {"numpy", "pandas", "pyarrow", "pydantic", "rich", *HEAVY}),
         ("flsim.read_scenario", {"pandas", "matplotlib", *HEAVY}),
         ("flsim.FLMetrics, flsim.load", {"pandas", "matplotlib", *HEAVY}),
-        ("flsim.run, flsim.sweep, flsim.compare", {"pandas", "matplotlib", "IPython", "torch"}),
+        ("flsim.run, flsim.sweep, flsim.compare", {"matplotlib", "IPython", "torch"}),
     ],
 )
 def test_a_program_loads_what_it_uses(tmp_path: Path, used: str, unloaded: set[str]) -> None:
