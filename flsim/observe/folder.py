@@ -22,6 +22,7 @@ _FILES = (
     "leakage.parquet",
     "metrics.csv",
     "metrics.json",
+    "metrics.parquet",
     "reconstructions.parquet",
     "secure_errands.parquet",
     "report.html",
