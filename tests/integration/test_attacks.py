@@ -135,6 +135,7 @@ def test_another_process_draws_the_same(attack: str, tmp_path: Path) -> None:
     assert there["attack"] == here.summary["attack"]
 
 
+@pytest.mark.slow
 def test_an_attack_is_the_same_in_worker_processes(tmp_path: Path) -> None:
     """Whose copies of the samples are their own: also where labels follow from each task's model."""
     for attack in ({"kind": "label_flip", "mode": "dynamic"}, {"kind": "label_flip"}):

@@ -53,6 +53,7 @@ def test_a_run_is_the_same_in_every_process_and_says_what_it_spent(kind: str, tm
     assert "that each client was asked for" in told["counted_by"]
 
 
+@pytest.mark.slow
 def test_a_budget_ends_a_run_before_a_client_is_asked_for_too_much(tmp_path: Path) -> None:
     epsilon = found("local", tmp_path, "--set", "stop.updates=2")["privacy"]["epsilon"]
     ended = found(

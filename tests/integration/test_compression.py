@@ -53,6 +53,7 @@ def test_the_scenario_gives_the_same_in_every_process(tmp_path: Path) -> None:
     assert found[0] == found[1]
 
 
+@pytest.mark.slow
 def test_without_training_the_timeline_is_the_same(tmp_path: Path) -> None:
     hashes = []
     for how in ([], ["--timing-only"]):
@@ -75,6 +76,7 @@ def test_the_timeline_and_the_records_have_what_was_on_the_wire(tmp_path: Path) 
     assert {task: shown[task] for task in sent} == sent
 
 
+@pytest.mark.slow
 def test_describe_shows_the_sizes(tmp_path: Path) -> None:
     done = flsim("describe", SCENARIOS / "compression.yaml", cwd=tmp_path)
     shown = "Traffic of a task: 19.2 kB down at first, then 2.53 kB; 180 B up (19.2 kB uncompressed)"

@@ -140,6 +140,7 @@ def test_an_interrupted_hierarchy_leaves_complete_records(tmp_path: Path) -> Non
     assert tables.tasks.num_rows == summary["tasks"]["dispatched"] > 200
 
 
+@pytest.mark.slow
 def test_describe_says_what_hangs_under_which_edge(tmp_path: Path) -> None:
     done = flsim("describe", SCENARIO, cwd=tmp_path)
     assert "Edge servers: 5\n" in done.stdout

@@ -44,6 +44,7 @@ def test_another_process_measures_the_same(tmp_path: Path) -> None:
     assert summed == summed_again
 
 
+@pytest.mark.slow
 def test_a_sweep_tells_what_each_setting_gives_away(tmp_path: Path) -> None:
     (tmp_path / "leaking.yaml").write_text(LEAKING)
     settings = "compression=null,{uplink: {kind: top_k, share: 0.02}}"

@@ -150,6 +150,7 @@ def test_a_run_in_the_open_has_no_such_records(tmp_path: Path) -> None:
     assert not (tmp_path / "secure_aggregation" / "secure_sessions.parquet").exists()
 
 
+@pytest.mark.slow
 def test_without_the_library_there_is_one_clear_error(tmp_path: Path) -> None:
     blocker = tmp_path / "cryptography.py"
     blocker.write_text("raise ImportError('not here')\n")

@@ -61,6 +61,7 @@ def test_every_task_has_the_shift_of_its_objective(cluster: None) -> None:
         executor.close()
 
 
+@pytest.mark.slow
 def test_a_second_recipe_of_a_run_needs_no_core_of_its_own(cluster: None, of: Recipe) -> None:
     """The first one's actors hold every core that there is."""
     first = RayExecutor(of, workers=4)
@@ -106,6 +107,7 @@ def at_wait(monkeypatch: pytest.MonkeyPatch, number: int, act: Callable[[RayExec
     monkeypatch.setattr(RayExecutor, "_done", act_then_wait)
 
 
+@pytest.mark.slow
 def test_an_actor_killed_in_the_middle_changes_nothing(
     executor: RayExecutor, of: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
