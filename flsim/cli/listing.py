@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Iterable
 
+import click
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
@@ -19,7 +20,7 @@ def print_places(places: Iterable[Place], console: Console) -> None:
         for place in places:
             for kind, component in place.kinds.items():
                 cells = (place.path, kind, summary_of(component), ", ".join(parameters_of(component)))
-                console.print("\t".join(cells), soft_wrap=True, markup=False, highlight=False)
+                click.echo("\t".join(cells))  # for rich would make spaces of tabs
         return
     for place in places:
         console.print(Text(place.path, "bold"))

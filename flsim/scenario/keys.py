@@ -9,8 +9,9 @@ from pydantic.fields import FieldInfo
 
 from flsim.component import Component, Kinds, Section
 from flsim.scenario.catalogue import mentioned_in, shown_default
-from flsim.scenario.distributions import DISTRIBUTIONS
+from flsim.scenario.distributions import Varying
 from flsim.scenario.scenario import Scenario
+from flsim.units import Dimension
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,10 @@ class Key:
 def keys_of(section: type[Section]) -> list[Key]:
     """Return the keys of a section besides its kind."""
     schema = section.model_json_schema()
-    described = schema.get("properties") or schema
     definitions: Mapping[str, Any] = schema.get("$defs", {})
+    if "$ref" in schema:  # it can stand within itself
+        schema = definitions[schema["$ref"].rpartition("/")[2]]
+    described: Mapping[str, Any] = schema.get("properties", {})
     keys = []
     for name, field in section.model_fields.items():
         if name == "kind":
@@ -40,18 +43,28 @@ def keys_of(section: type[Section]) -> list[Key]:
 
 def _takes(schema: Mapping[str, Any], definitions: Mapping[str, Any], field: FieldInfo) -> str:
     """Return in words what a key takes: numbers with their bounds, units, kinds of components."""
-    found = list(mentioned_in(field))
-    kinds = [each for each in found if isinstance(each, Kinds)]
+    kinds = [each for each in mentioned_in(field) if isinstance(each, Kinds)]
+    words: list[str] = []
     if kinds:
         words = [f"a mapping with a kind: {', '.join(kinds[0].classes)}"]
-        return " or ".join([*words, *_others(schema, definitions)])
-    return " or ".join(dict.fromkeys(_words(schema, definitions)))
+    elif (varying := _varying(field)) is not None:
+        words = [f"{varying.phrase} or a distribution of it (bare numbers are in {varying.base})"]
+    if not words:
+        return " or ".join(dict.fromkeys(_words(schema, definitions)))
+    may_be_none = any(part.get("type") == "null" for part in schema.get("anyOf", []))
+    return " or ".join([*words, *(["none"] if may_be_none else [])])
 
 
-def _others(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> list[str]:
-    """Return what a key takes besides components."""
-    parts = schema.get("anyOf", [])
-    return ["none"] if any(part.get("type") == "null" for part in parts) else []
+def _varying(field: FieldInfo) -> Dimension | None:
+    """Return the dimension of a key that takes distributions; None if it does not."""
+    found = [each for each in [*field.metadata, *_nested(field.annotation)] if isinstance(each, Varying)]
+    return found[0].dimension if found else None
+
+
+def _nested(annotation: Any) -> Iterator[Any]:
+    """Yield what annotates the members of a union."""
+    for argument in get_args(annotation):
+        yield from getattr(argument, "__metadata__", ())
 
 
 def _words(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Iterator[str]:
@@ -60,9 +73,8 @@ def _words(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Iterato
         return
     description = schema.get("description", "")
     if "bare number is in" in description:
-        yield description.partition("; units")[0].replace("a bare number is", "bare numbers are")
-    elif set(DISTRIBUTIONS.classes) <= _kinds_in(schema, definitions):
-        yield "a number or a distribution (flsim list distribution)"
+        phrase, _, unit = description.partition("; units")[0].partition("; a bare number is in ")
+        yield f"{phrase} (bare numbers are in {unit})"
     elif "anyOf" in schema or "oneOf" in schema:
         for part in [*schema.get("anyOf", []), *schema.get("oneOf", [])]:
             yield from _words(part, definitions)
@@ -70,15 +82,6 @@ def _words(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Iterato
         yield ", ".join(map(str, schema.get("enum", [schema.get("const")])))
     else:
         yield _plain(schema, definitions)
-
-
-def _kinds_in(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> set[str]:
-    """Return the kinds that a schema lets choose from, at any depth of its alternatives."""
-    if "$ref" in schema:
-        return _kinds_in(definitions[schema["$ref"].rpartition("/")[2]], definitions)
-    kind = schema.get("properties", {}).get("kind", {}).get("const")
-    parts = [*schema.get("anyOf", []), *schema.get("oneOf", [])]
-    return {kind} if kind else set().union(*(_kinds_in(part, definitions) for part in parts))
 
 
 _NAMES = {
@@ -94,6 +97,8 @@ _NAMES = {
 
 def _plain(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
     name = _NAMES.get(str(schema.get("type")), "anything")
+    if properties := schema.get("properties"):
+        return f"{name} of: {', '.join(properties)}"
     if schema.get("type") == "array" and (items := schema.get("items")):
         return f"a list of: {' or '.join(dict.fromkeys(_words(items, definitions)))}"
     low, above = schema.get("minimum"), schema.get("exclusiveMinimum")
@@ -113,7 +118,7 @@ def _meaning(section: type[Section], name: str) -> str:
             continue
         text = " ".join((each.__doc__ or "").split())
         # A sentence ends with a stop and a space, and the next one begins like one.
-        sentences = re.split(r"(?<=[.:])\s+(?=[A-Z`])", text)
+        sentences = re.split(r"(?<=\.)\s+(?=[A-Z`])", text)
         if told := [sentence for sentence in sentences if re.search(rf"`{name}\b", sentence)]:
             return " ".join(told)
     return ""

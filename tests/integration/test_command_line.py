@@ -156,21 +156,15 @@ def test_validate_writes_nothing(small: Path) -> None:
 def test_list_names_every_kind(tmp_path: Path) -> None:
     done = flsim("list", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    places: dict[str, set[str]] = {}
-    for line in done.stdout.splitlines():
-        if not line.startswith(" "):
-            place = line
-            places[place] = set()
-        elif line[2] != " ":
-            places[place].add(line.split()[0])
-    assert places == {entry.path: set(entry.kinds) for entry in catalogue()}
-    assert {"sync", "fedasync", "fedbuff"} <= places["strategy"]
+    listed = [tuple(line.split("\t")[:2]) for line in done.stdout.splitlines()]
+    assert listed == [(place.path, kind) for place in catalogue() for kind in place.kinds]
+    assert {("strategy", "sync"), ("strategy", "fedasync"), ("strategy", "fedbuff")} <= set(listed)
 
 
 def test_list_of_one_place(tmp_path: Path) -> None:
     done = flsim("list", "strategy", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("strategy\n  sync  ")
+    assert done.stdout.startswith("strategy\tsync\tAsk `cohort`")
     assert "mixing=0.6" in done.stdout
     assert "dirichlet" not in done.stdout
 
@@ -201,6 +195,8 @@ def test_version_and_help(tmp_path: Path) -> None:
         (["lisst"], "did you mean 'list'?"),
         (["x" * 400], "no command or scenario file"),
         (["list", "stratgy"], "did you mean 'strategy'?"),
+        (["list", "strategy", "fedbuf"], "did you mean 'fedbuff'?"),
+        (["run", "--sett"], "Usage: flsim run [OPTIONS] SCENARIO.yaml"),
         (["run"], "Missing argument 'SCENARIO.yaml'"),
         (["--quiet"], "Missing argument 'SCENARIO.yaml'"),
         (["small.yaml", "--sett", "a=1"], "--set"),
@@ -249,7 +245,7 @@ def test_colour_is_for_terminals_only(small: Path) -> None:
         assert "\x1b" not in done.stdout + done.stderr
 
 
-def _on_a_terminal(args: list[str | Path], cwd: Path, **variables: str) -> tuple[int, str]:
+def on_a_terminal(args: list[str | Path], cwd: Path, **variables: str) -> tuple[int, str]:
     """Run flsim on a pseudo-terminal; return its exit code and everything that it showed."""
     ours, theirs = pty.openpty()
     shown = bytearray()
@@ -270,7 +266,7 @@ def _on_a_terminal(args: list[str | Path], cwd: Path, **variables: str) -> tuple
 
 def test_a_terminal_shows_progress_and_a_table(small: Path) -> None:
     args: list[str | Path] = [small, "--set", "stop.updates=20000", "--set", "strategy.cohort=2"]
-    code, shown = _on_a_terminal(args, small.parent)
+    code, shown = on_a_terminal(args, small.parent)
     assert code == 0, shown
     assert "━" in shown
     versions = [int(found) for found in re.findall(r"version (\d+)", shown)]
@@ -287,12 +283,12 @@ def test_a_terminal_shows_progress_and_a_table(small: Path) -> None:
 def test_no_color_is_respected(small: Path) -> None:
     colour = re.compile("\x1b\\[[0-9;]*(?:3[0-7]|38;[0-9;]+|9[0-7])[;m]")
     wrong: list[str | Path] = [small, "--set", "seed=-1"]
-    code, shown = _on_a_terminal(wrong, small.parent)
+    code, shown = on_a_terminal(wrong, small.parent)
     assert code == 1
     assert colour.search(shown)
-    code, shown = _on_a_terminal(wrong, small.parent, NO_COLOR="1")
+    code, shown = on_a_terminal(wrong, small.parent, NO_COLOR="1")
     assert code == 1
     assert not colour.search(shown)
-    code, shown = _on_a_terminal([small], small.parent, NO_COLOR="1")
+    code, shown = on_a_terminal([small], small.parent, NO_COLOR="1")
     assert code == 0
     assert not colour.search(shown)
