@@ -14,6 +14,8 @@ from rich.markup import escape
 from flsim.cli import (  # noqa: F401 - they add their commands
     completion,
     data,
+    export,
+    plot,
     results,
     run,
     scenarios,
