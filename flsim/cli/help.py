@@ -9,7 +9,7 @@ import click
 SECTIONS = {
     "Run": ("run", "sweep", "search"),
     "Before anything runs": ("validate", "describe", "list", "schema"),
-    "Results": ("compare", "report"),
+    "Results": ("compare", "report", "plot", "export"),
 }
 OTHERS = "More"  # where a command stands that no section names
 
