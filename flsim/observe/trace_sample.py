@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from flsim.observe.excerpt import Excerpt
 from flsim.observe.tables import Tables
 
+_POINTS = 8  # of the counters that a task may make: two of each that counts tasks, clients or bits
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -46,7 +48,8 @@ def sampled(tables: Tables, part: Excerpt, most_events: int) -> Sample:
         note.append("Counters and versions are thinned.")
         return Sample(tasks, edge_tasks, absences, most_points, " ".join(note))
     clients, places = np.unique(tasks["client"].to_numpy(), return_inverse=True)
-    per_client = np.bincount(places, per_task, len(clients)).astype(np.float64)
+    drawn = per_task - _POINTS  # thinned by now
+    per_client = np.bincount(places, drawn, len(clients)).astype(np.float64)
     if absences is not None:
         per_client += np.bincount(
             np.searchsorted(clients, absences["client"].to_numpy()), None, len(clients)
@@ -89,9 +92,9 @@ def _of(clients: NDArray[np.int64], rows: pa.Table | None) -> pa.Table | None:
 
 
 def _events_per_task(tasks: pa.Table) -> NDArray[np.int64]:
-    """Return how many events each task makes at most, its share of the server's included."""
+    """Return how many events each task makes at most, with its share of the server's and of counters."""
     reached = [tasks[name].is_valid().to_numpy() for name in ("download_end_s", "train_end_s")]
     stages = np.sum(reached, axis=0, dtype=np.int64)
     flows = tasks["aggregated_version"].is_valid().to_numpy().astype(np.int64)
-    events: NDArray[np.int64] = 11 + stages + 5 * flows
+    events: NDArray[np.int64] = 3 + _POINTS + stages + 5 * flows
     return events

@@ -18,6 +18,7 @@ from flsim.cli import main
 from flsim.errors import RunError
 from flsim.observe.excerpt import Excerpt
 from flsim.observe.export import FORMATS, export
+from flsim.observe.export.records import tables_in
 from flsim.observe.tables import read_tables, spans, task_records
 from flsim.records import MetadataRecord, Outcome
 from tests.unit.recorded import Run, asynchronous_run, write
@@ -323,3 +324,10 @@ def test_a_folder_that_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[s
     told = " ".join(capsys.readouterr().err.split())
     assert f"is missing; is {tmp_path} the folder of a run?" in told
     assert list(tmp_path.iterdir()) == []
+
+
+def test_words_are_text_and_not_codes(folder: Path) -> None:
+    """So that no word escapes the apostrophe, whatever column it is in."""
+    assert any(pa.types.is_dictionary(kind) for kind in parquet.read_schema(folder / "tasks.parquet").types)
+    for _, table in tables_in(folder):
+        assert not any(pa.types.is_dictionary(kind) for kind in table.schema.types)

@@ -36,3 +36,9 @@ def test_every_format_is_there() -> None:
 
 def test_the_size_at_which_the_timeline_is_thinned() -> None:
     assert f"A run of more than {MOST_EVENTS:,} events" in PAGE
+
+
+def test_every_table_that_is_written_is_a_record() -> None:
+    """What is not, an earlier run would leave behind, and no export would have."""
+    names = {name.removesuffix("_SCHEMA").lower() for name in vars(schemas) if name.endswith("_SCHEMA")}
+    assert {f"{name}.parquet" for name in names | {"edge_tasks"}} == set(RECORDS)
