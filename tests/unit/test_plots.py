@@ -183,6 +183,11 @@ def test_time_is_in_the_unit_that_reads_best(seconds, unit):
     assert time_unit(seconds)[0] == unit
 
 
+def test_the_page_lists_the_pictures_in_their_order():
+    page = (Path(__file__).parents[2] / "docs" / "plots.md").read_text()
+    assert re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE) == list(PICTURES)
+
+
 @pytest.mark.parametrize(
     ("largest", "unit", "factor"),
     [(0.0, "B", 1), (999.0, "B", 1), (1000.0, "kB", 1e3), (2.5e9, "GB", 1e9), (1e20, "PB", 1e15)],
