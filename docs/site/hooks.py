@@ -53,7 +53,12 @@ def _with_reference(item: Any) -> Any:
 
 def _of_scenarios(shipped: list[Path]) -> str:
     """Return a page with what the head of each scenario file says."""
-    lines = ["# Shipped scenarios", "", "What the head of each file says. Run them from the repository's root.", ""]
+    lines = [
+        "# Shipped scenarios",
+        "",
+        "What the head of each file says. Run them from the repository's root.",
+        "",
+    ]
     for path in shipped:
         name = path.relative_to(REPOSITORY / "scenarios").as_posix()
         head = re.match(r"(?:#.*\n)*", path.read_text())

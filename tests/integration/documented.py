@@ -58,6 +58,9 @@ def _assert_flsim_takes(args: list[str], folder: Path, monkeypatch: pytest.Monke
     if args and args[0] in ("compare", "report"):  # there are no runs here
         cli.commands[args[0]].make_context(args[0], args[1:])
         return
+    if args and args[0].startswith("outputs/"):
+        cli.commands["run"].make_context("run", args)
+        return
     shipped = [word for word in args if word.startswith("scenarios/")]
     if not shipped or "validate" in args:
         assert _exit_code(args) == 0, args
