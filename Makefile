@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: demo test slow browser lint types layers check clean
+.PHONY: demo test slow browser docs lint types layers check clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m flsim scenarios/quickstart.yaml
@@ -21,6 +21,11 @@ browser: $(VENV)/.installed-dev
 	command -v chromium > /dev/null || $(AS_ROOT) apt-get update
 	command -v chromium > /dev/null || $(AS_ROOT) apt-get install --yes --no-install-recommends chromium
 	$(BIN)/python -m pytest -m browser
+
+# The documentation as a site, in outputs/site; open index.html there.
+docs: $(VENV)/.installed-dev
+	NO_MKDOCS_2_WARNING=true $(BIN)/python -m mkdocs build --quiet --config-file docs/site/mkdocs.yml
+	@echo outputs/site/index.html
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

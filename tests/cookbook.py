@@ -1,7 +1,7 @@
-"""The recipes of docs/cookbook.md: what is typed, and what that prints.
+"""What is typed on pages of the documentation, and what that prints.
 
-`python -m tests.cookbook` runs them and writes what they print into the page; with words, only the recipes
-whose headings have one of them.
+`python -m tests.cookbook` runs it all and writes what is printed into the pages; with words, only what
+stands below headings that have one of them.
 """
 
 import re
@@ -9,12 +9,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.integration.command import REPOSITORY, SCENARIOS, environment
 
-PAGE = REPOSITORY / "docs" / "cookbook.md"
+COOKBOOK = REPOSITORY / "docs" / "cookbook.md"  # each section stands by itself
+START = REPOSITORY / "docs" / "index.md"  # what is typed builds on what was typed before
 
 _SECTION = re.compile(r"^## (?P<title>.*)\n(?P<body>(?:(?!^## ).*\n)*)", re.MULTILINE)
 _CODE = re.compile(r"^```(sh|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -26,8 +28,9 @@ _OF_ONE_RUN = re.compile(r"\S+: .* server updates were made$|Files: ")
 
 @dataclass(frozen=True)
 class Recipe:
-    """A section of the page: its code in order, and where the page has what the last piece of it prints."""
+    """Code of a page in order, and where the page has what the last piece of it prints."""
 
+    page: Path
     title: str
     code: tuple[tuple[str, str], ...]  # language, text
     printed: str
@@ -65,18 +68,21 @@ def _path_of_flsim(folder: Path) -> str:
 
 
 def recipes() -> list[Recipe]:
-    """Return the page's recipes that print something."""
-    text = PAGE.read_text()
-    found = []
+    """Return the recipes of both pages that print something."""
+    return [recipe for page in (START, COOKBOOK) for recipe in _recipes_of(page)]
+
+
+def _recipes_of(page: Path) -> Iterator[Recipe]:
+    text = page.read_text()
     for section in _SECTION.finditer(text):
-        body = section["body"]
-        for printed in _PRINTED.finditer(body):
-            code = tuple((each[1], each[2]) for each in _CODE.finditer(body, 0, printed.start()))
-            start = section.start("body")
-            where = (start + printed.start(), start + printed.end())
+        start = 0 if page == START else section.start("body")
+        for printed in _PRINTED.finditer(text, *section.span("body")):
+            code = [
+                (each[1], "".join(line for line in each[2].splitlines(keepends=True) if line[:4] != "pip "))
+                for each in _CODE.finditer(text, start, printed.start())
+            ]
             shown = printed["text"] if printed["table"] is None else printed["table"]
-            found.append(Recipe(section["title"], code, shown, where))
-    return found
+            yield Recipe(page, section["title"], tuple(code), shown, printed.span())
 
 
 def _write(titles: list[str]) -> None:
@@ -85,11 +91,10 @@ def _write(titles: list[str]) -> None:
             continue
         with tempfile.TemporaryDirectory() as folder:
             printed = recipe.run(Path(folder))
-        print(f"{recipe.title}\n{printed}")
         start, end = recipes()[index].where  # those before it may have become longer
-        text = PAGE.read_text()
+        text = recipe.page.read_text()
         block = printed if "\n|---" in printed else f"```text\n{printed}```\n"
-        PAGE.write_text(text[:start] + block + text[end:])
+        recipe.page.write_text(text[:start] + block + text[end:])
 
 
 if __name__ == "__main__":
