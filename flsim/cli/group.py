@@ -9,6 +9,7 @@ import click
 from rich.console import Console
 
 from flsim.errors import nearest
+from flsim.scenario.tracking import TRACKERS
 
 
 class Screen(Console):
@@ -54,6 +55,13 @@ overriding = click.option(
     multiple=True,
     metavar="KEY=VALUE",
     help="Change one key of the scenario, such as strategy.cohort=20. Can be repeated.",
+)
+track_with = click.option(
+    "--track",
+    "trackers",
+    multiple=True,
+    type=click.Choice(list(TRACKERS.classes)),
+    help="Give the metrics to a tracker, too. Can be repeated.",
 )
 verbosely = click.option("-v", "--verbose", is_flag=True, help="Show the traceback of an error.")
 

@@ -5,15 +5,17 @@ from pathlib import Path
 
 import click
 
-from flsim.cli.group import Screen, cli, overriding, scenario_file, verbosely
+from flsim.cli.group import Screen, cli, overriding, scenario_file, track_with, verbosely
 from flsim.errors import EXIT_DONE, EXIT_INTERRUPTED
 from flsim.scenario import read_scenario
+from flsim.scenario.tracking import with_kinds
 
 
 @cli.command()
 @scenario_file
 @overriding
 @click.option("--out", metavar="DIR", help="Write into DIR/<name>/ instead of the scenario's output.dir.")
+@track_with
 @click.option("--timing-only", is_flag=True, help="Keep the timeline, but train nothing.")
 @click.option("-q", "--quiet", is_flag=True, help="Print one line at the end.")
 @verbosely
@@ -21,6 +23,7 @@ def run(
     scenario: Path,
     overrides: tuple[str, ...],
     out: str | None,
+    trackers: tuple[str, ...],
     timing_only: bool,
     quiet: bool,
     verbose: bool,
@@ -32,6 +35,7 @@ def run(
     if out is not None:
         overrides = (*overrides, f"output.dir={json.dumps(out)}")
     resolved = read_scenario(scenario, overrides)
+    resolved = resolved.model_copy(update={"tracking": with_kinds(resolved.tracking, trackers)})
     console = Screen()
     watcher = Watcher(resolved, console, quiet)
     with watcher.watching():

@@ -21,6 +21,7 @@ _FILES = (
     "leakage.parquet",
     "metrics.csv",
     "metrics.json",
+    "progress.jsonl",
     "reconstructions.parquet",
     "secure_errands.parquet",
     "report.html",
@@ -28,9 +29,10 @@ _FILES = (
     "summary.json",
     "tasks.parquet",
     "timeline.json.gz",
+    "tracked.csv",
     "versions.parquet",
 )
-_FOLDERS = ("plots",)
+_FOLDERS = ("mlflow", "plots", "tensorboard", "wandb")
 
 
 def open_folder(parent: Path, name: str, scenario_yaml: str) -> Path:
