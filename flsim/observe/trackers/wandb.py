@@ -31,7 +31,7 @@ class WandBRun:
             project=self._tracker.project,
             entity=self._tracker.entity,
             name=told.name,
-            dir=str(told.folder),
+            dir=str(told.folder.resolve()),  # the service may have been started elsewhere
             config=dict(told.scenario),
             id=mark or None,
             resume="allow" if mark else None,
