@@ -517,8 +517,11 @@ def test_values_that_are_not_finite(tmp_path: Path) -> None:
     assert math.isnan(losses[1][1])
 
 
-def test_wandb_leaves_no_process_and_prints_nothing(tmp_path: Path) -> None:
+def test_wandb_leaves_no_process_and_prints_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In a process of its own, which finds nothing of W&B's but the package, and no way to a network."""
+    monkeypatch.delenv("WANDB_SERVICE", raising=False)  # of the tests above
     (tmp_path / "small.yaml").write_text(SMALL)
     nowhere = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), "http://127.0.0.1:9")
     done = flsim("small.yaml", "--track", "wandb", "-q", cwd=tmp_path, HOME=str(tmp_path), **nowhere)

@@ -56,12 +56,12 @@ class ProgressReader:
     def read(self) -> Progress:
         """Return how the run stands."""
         if (finished := self._read_tables()) is not None:
-            self._close_tail()
+            self.close()
             return finished
         path = self._folder / FILE
         try:
             if self._tail is None or not self._tail.is_of(path):
-                self._close_tail()
+                self.close()
                 self._tail = _Tail(path.open("rb"))
         except FileNotFoundError:
             return Progress("", "starting")
@@ -70,7 +70,8 @@ class ProgressReader:
         silent_s = max(0.0, time.time() - tail.changed_s)
         return Progress(tail.run, "running", list(tail.versions), tail.standing, silent_s)
 
-    def _close_tail(self) -> None:
+    def close(self) -> None:
+        """Let go of the file."""
         if self._tail is not None:
             self._tail.file.close()
             self._tail = None

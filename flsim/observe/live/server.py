@@ -13,7 +13,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar, cast
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from flsim.errors import RunError
 from flsim.observe.live.page import live_page, script, style
@@ -62,6 +62,11 @@ class LiveServer(ThreadingHTTPServer):
         if not isinstance(sys.exception(), ConnectionError | TimeoutError):
             super().handle_error(request, client_address)
 
+    def server_close(self) -> None:
+        """Let go of the port and of the run's file."""
+        super().server_close()
+        self.progress.close()
+
     @property
     def url(self) -> str:
         """Where the page is."""
@@ -100,12 +105,12 @@ class _Request(BaseHTTPRequestHandler):
         if self.headers.get_all("Host") not in [[host] for host in self._run.hosts()]:
             self.send_error(HTTPStatus.FORBIDDEN)
             return
-        parts = urlsplit(self.path)
-        answer = self._addresses.get(parts.path)
+        path, _, query = self.path.partition("?")
+        answer = self._addresses.get(path)
         if answer is None:
             self.send_error(HTTPStatus.NOT_FOUND)
             return
-        answer(self, parts.query)
+        answer(self, query)
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Say what is wrong in a word, and nothing that the request said."""
