@@ -80,7 +80,7 @@
   }
 
   function show(said) {
-    // The same run has another name once it is read from its tables; its versions go on from where they were.
+    // A run has another name once it is read from its tables: they say all of it once more.
     if (said.run !== run) forget(said.run);
     if (said.versions.length) take(said.versions, said.columns);
     const { standing } = said;

@@ -2,8 +2,8 @@
 
 Parquet files cannot be read until they are closed. A line is a JSON object: `versions` has, for each
 version whose row was written since the last line, the values of `COLUMNS`; the other keys say how the run
-stands. A server update has a line of its own unless updates follow each other within a tenth of a second of
-wall time: a line then has several, so that it costs next to nothing. The file is no record: it is removed
+stands. A server update has a line of its own, unless updates follow each other so fast that writing would
+take more than a fiftieth of the run's time: a line then has several. The file is no record: it is removed
 when the records are complete, and only a run that broke off leaves it behind.
 """
 
@@ -20,7 +20,7 @@ from flsim.records import Outcome, TaskRecord, VersionRecord
 
 FILE = "progress.jsonl"
 COLUMNS = ("version", "time_s", "tasks", "mean_staleness", "accuracy", "loss")
-_EVERY_S = 0.1
+_REST = 50  # times as long as it took to write a line, nothing is written
 
 _log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class ProgressFile:
         self._ended: Counter[Outcome] = Counter()
         self._bytes_down = self._bytes_up = 0
         self._now_s, self._in_flight = 0.0, 0
-        self._written_s = 0.0  # on the wall clock
+        self._rests_until_s = 0.0  # on the wall clock
         self._broken = False
         self._write()
 
@@ -73,10 +73,11 @@ class ProgressFile:
             self._write()
 
     def _write_now_and_then(self) -> None:
-        if time.monotonic() - self._written_s >= _EVERY_S:
+        if time.monotonic() >= self._rests_until_s:
             self._write()
 
     def _write(self) -> None:
+        begun_s = time.monotonic()
         line = {
             "now_s": self._now_s,
             "in_flight": self._in_flight,
@@ -93,4 +94,5 @@ class ProgressFile:
             except OSError as error:
                 self._broken = True
                 _log.warning("%s cannot be written: %s. The run goes on without it.", self._path, error)
-        self._written_s = time.monotonic()
+        written_s = time.monotonic()
+        self._rests_until_s = written_s + _REST * (written_s - begun_s)

@@ -50,7 +50,7 @@ class LiveServer(ThreadingHTTPServer):
         """`port`: 0 for one that is free. Raises RunError if it cannot be had, or if there is no run."""
         self.progress = ProgressReader(folder)
         self.lock = threading.Lock()  # of the reader and the report
-        self.folder = folder
+        self.folder, self.name = folder, told_of(folder).name
         self._report: tuple[str, bytes] = ("", b"")
         try:
             super().__init__((ADDRESS, port), _Request)
@@ -123,8 +123,7 @@ class _Request(BaseHTTPRequestHandler):
         """Say nothing: the terminal shows where the page is."""
 
     def _page(self, query: str) -> None:
-        told = told_of(self._run.folder)
-        self._answer("text/html", live_page(told.name).encode())
+        self._answer("text/html", live_page(self._run.name).encode())
 
     def _progress(self, query: str) -> None:
         """Say how the run stands; of its versions those after the number `after`, if it is the run `of`."""
