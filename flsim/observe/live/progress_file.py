@@ -3,7 +3,7 @@
 Parquet files cannot be read until they are closed. A line is a JSON object: `versions` has, for each
 version whose row was written since the last line, the values of `COLUMNS`; the other keys say how the run
 stands. A server update has a line of its own, unless updates follow each other so fast that writing would
-take more than a fiftieth of the run's time: a line then has several. The file is no record: it is removed
+take more than a fiftieth of the run's time: a line then has several, a second's at most. The file is no record: it is removed
 when the records are complete, and only a run that broke off leaves it behind.
 """
 
@@ -13,14 +13,15 @@ import time
 from collections import Counter
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, cast
 
 from flsim.observe.files import without_nan
 from flsim.records import Outcome, TaskRecord, VersionRecord
 
 FILE = "progress.jsonl"
 COLUMNS = ("version", "time_s", "tasks", "mean_staleness", "accuracy", "loss")
-_REST = 50  # times as long as it took to write a line, nothing is written
+_REST = 50  # times as long as it took to write a line, nothing is written, but no longer than a second
+_LONGEST_REST_S = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -90,9 +91,16 @@ class ProgressFile:
         if not self._broken:
             try:
                 with self._path.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(without_nan(line), separators=(",", ":"), allow_nan=False) + "\n")
+                    file.write(_json(line))
             except OSError as error:
                 self._broken = True
                 _log.warning("%s cannot be written: %s. The run goes on without it.", self._path, error)
         written_s = time.monotonic()
-        self._rests_until_s = written_s + _REST * (written_s - begun_s)
+        self._rests_until_s = written_s + min(_REST * (written_s - begun_s), _LONGEST_REST_S)
+
+
+def _json(line: dict[str, Any]) -> str:
+    try:
+        return json.dumps(line, separators=(",", ":"), allow_nan=False) + "\n"
+    except ValueError:  # a loss that is not finite, which is rare and takes longer
+        return _json(cast(dict[str, Any], without_nan(line)))
