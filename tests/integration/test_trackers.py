@@ -539,3 +539,46 @@ def _text(path: Path) -> bytes:
         return path.read_bytes()
     except OSError:  # the process has ended, or is somebody else's
         return b""
+
+
+OWN = """\
+from flsim.observe.trackers.build import writer_for
+from flsim.scenario.tracking import Tracker
+
+
+class Lines(Tracker):
+    \"\"\"A line for every point.\"\"\"
+
+    kind: str = "own_lines:Lines"
+    file: str
+
+
+class Writer:
+    def __init__(self, tracker):
+        self.name = tracker.file
+
+    def start(self, told, mark):
+        self.file = (told.folder / self.name).open("a" if mark else "w")
+
+    def mark(self):
+        return str(self.file.tell())
+
+    def write(self, point):
+        print(point.version, *point.metrics, file=self.file)
+
+    def finish(self, finished):
+        self.file.close()
+
+
+writer_for.register(Lines, Writer)
+"""
+
+
+def test_a_tracker_of_one_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_lines.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    done = run(synthetic(tmp_path, 'tracking=[{kind: "own_lines:Lines", file: lines.txt}]'))
+    assert done.summary["tracking"] == {"own_lines:Lines": "written"}
+    lines = (done.folder / "lines.txt").read_text().splitlines()
+    assert lines[:2] == ["0 tasks", "1 tasks mean_staleness"]
+    assert "0 bytes_up_cumulative bytes_down_cumulative" in lines

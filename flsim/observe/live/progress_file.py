@@ -3,8 +3,8 @@
 Parquet files cannot be read until they are closed. A line is a JSON object: `versions` has, for each
 version whose row was written since the last line, the values of `COLUMNS`; the other keys say how the run
 stands. A server update has a line of its own, unless updates follow each other so fast that writing would
-take more than a fiftieth of the run's time: a line then has several, a second's at most. The file is no record: it is removed
-when the records are complete, and only a run that broke off leaves it behind.
+take more than a fiftieth of the run's time: a line then has several, those of a second at most. The file is
+no record: it is removed when the records are complete, and only a run that broke off leaves it behind.
 """
 
 import json
