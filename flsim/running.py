@@ -19,19 +19,22 @@ from flsim.observe.edges import client_updates_by, edge_totals
 from flsim.observe.ending import write_ending
 from flsim.observe.files import write_json
 from flsim.observe.folder import open_folder
+from flsim.observe.heard import heard
 from flsim.observe.journal import ParquetJournal
 from flsim.observe.leakage import leakage_summary, write_leakage
+from flsim.observe.live.progress_file import ProgressFile
 from flsim.observe.measured import summary_of_measured, write_measured
 from flsim.observe.metrics import write_metrics
 from flsim.observe.sessions import sessions_summary
 from flsim.observe.summary import Facts, Sections, summarise
 from flsim.observe.tables import Tables, read_tables, version_records
+from flsim.observe.trackers import Tracking, told_of
 from flsim.records import EndingRecord, VersionRecord
 from flsim.results import Run
 from flsim.scenario import Scenario
 from flsim.scenario.hierarchy import edges_of
 from flsim.scenario.reading import to_yaml
-from flsim.sim.surroundings import Watch
+from flsim.sim.surroundings import Moment, Watch
 from flsim.sim.world import Simulated, build_world, unwatched
 from flsim.tasks import TaskCosts, TrainingReport
 from flsim.workload import prepare_workload
@@ -51,6 +54,11 @@ def run(scenario: Scenario, *, timing_only: bool = False, watch: Watch = unwatch
     `watch` is shown the run as it goes, and ends it by returning False.
     Raises ScenarioError before anything is written, and RunError after.
     """
+    with Tracking(scenario.tracking) as tracking:
+        return _run(scenario, timing_only, watch, tracking)
+
+
+def _run(scenario: Scenario, timing_only: bool, watch: Watch, tracking: Tracking) -> Run:
     start = _Start(time.perf_counter(), scenario.sha256)
     scenario = calibrate(scenario)
     costs, learner, holdings = prepare_workload(scenario, timing_only=timing_only)
@@ -60,8 +68,10 @@ def run(scenario: Scenario, *, timing_only: bool = False, watch: Watch = unwatch
     world = build_world(scenario, costs)
     folder = open_folder(Path(scenario.output.dir).expanduser(), scenario.name, to_yaml(scenario))
     try:
-        with _journal(scenario, folder) as journal:
-            simulated = world.run(learner, journal, watch)
+        with _journal(scenario, folder) as journal, ProgressFile(folder) as progress:
+            tracking.start(told_of(folder))
+            listened = heard(journal, progress.task, progress.version, tracking.version)
+            simulated = world.run(learner, listened, _watched(watch, progress))
             if simulated.ending.reason != "interrupted":
                 learner.finish()
     finally:
@@ -77,8 +87,20 @@ def run(scenario: Scenario, *, timing_only: bool = False, watch: Watch = unwatch
             write_factorisation(folder, training.lost)
         if training is not None and scenario.attack is not None:
             write_attacked(folder, scenario.attack.campaign(scenario.fleet.clients, scenario.seed))
-    summary = _write_results(scenario, folder, journal, simulated, training, costs, holdings, start)
+    results = scenario, folder, journal, simulated, training, costs, holdings, start
+    summary = _write_results(*results, tracking)
+    progress.remove()
     return Run(folder, summary)
+
+
+def _watched(watch: Watch, progress: ProgressFile) -> Watch:
+    """Return what shows the run to `watch`, and tells the file of its progress where it is."""
+
+    def shown(moment: Moment) -> bool:
+        progress.moment(moment.now_s, moment.in_flight)
+        return watch(moment)
+
+    return shown
 
 
 def _journal(scenario: Scenario, folder: Path) -> ParquetJournal:
@@ -101,6 +123,7 @@ def _write_results(
     costs: TaskCosts,
     holdings: Holdings | None,
     start: _Start,
+    tracking: Tracking,
 ) -> dict[str, Any]:
     """Write everything that is read from the records. The pictures are left out of an interrupted run."""
     ending = simulated.ending
@@ -110,6 +133,7 @@ def _write_results(
     write_metrics(folder, tables, costs)
     if simulated.ending.reason != "interrupted":
         _draw(scenario, folder)
+    tracking.finish(tables)
     facts = Facts(
         name=scenario.name,
         seed=scenario.seed,
@@ -132,6 +156,7 @@ def _write_results(
         metrics=summary_of_measured(tables),
         secure_aggregation=_secure_aggregation(scenario, tables, training, costs),
         adapters=adapters_summary(costs, training),
+        tracking=tracking.outcomes,
     )
     summary = summarise(
         facts,

@@ -21,6 +21,8 @@ from flsim.cli import (  # noqa: F401 - they add their commands
     scenarios,
     search,
     sweep,
+    track,
+    ui,
 )
 from flsim.cli.group import cli, silence
 from flsim.cli.help import colour

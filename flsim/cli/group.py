@@ -12,6 +12,7 @@ from rich.console import Console
 from flsim.cli.completing import overrides, scenario_files
 from flsim.cli.help import Group, in_sections
 from flsim.errors import nearest
+from flsim.scenario.tracking import TRACKERS
 
 
 class Screen(Console):
@@ -72,6 +73,13 @@ overriding = click.option(
     metavar="KEY=VALUE",
     shell_complete=overrides,
     help="Change one key of the scenario, such as strategy.cohort=20. Can be repeated.",
+)
+track_with = click.option(
+    "--track",
+    "trackers",
+    multiple=True,
+    type=click.Choice(list(TRACKERS.classes)),
+    help="Give the metrics to a tracker, too. Can be repeated.",
 )
 verbosely = click.option("-v", "--verbose", is_flag=True, help="Show the traceback of an error.")
 

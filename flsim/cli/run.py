@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from flsim.cli.group import Screen, cli, overriding, scenario_file, verbosely
+from flsim.cli.group import Screen, cli, overriding, scenario_file, track_with, verbosely
 from flsim.errors import EXIT_DONE, EXIT_INTERRUPTED
 
 
@@ -19,6 +19,7 @@ from flsim.errors import EXIT_DONE, EXIT_INTERRUPTED
 @scenario_file
 @overriding
 @click.option("--out", metavar="DIR", help="Write into DIR/<name>/ instead of the scenario's output.dir.")
+@track_with
 @click.option("--timing-only", is_flag=True, help="Keep the timeline, but train nothing.")
 @click.option("-q", "--quiet", is_flag=True, help="Print one line at the end.")
 @verbosely
@@ -26,6 +27,7 @@ def run(
     scenario: Path,
     overrides: tuple[str, ...],
     out: str | None,
+    trackers: tuple[str, ...],
     timing_only: bool,
     quiet: bool,
     verbose: bool,
@@ -36,11 +38,13 @@ def run(
     """
     from flsim.running import run as run_scenario
     from flsim.scenario import read_scenario
+    from flsim.scenario.tracking import with_kinds
     from flsim.terminal import Watcher, print_result
 
     if out is not None:
         overrides = (*overrides, f"output.dir={json.dumps(out)}")
     resolved = read_scenario(scenario, overrides)
+    resolved = resolved.model_copy(update={"tracking": with_kinds(resolved.tracking, trackers)})
     console = Screen()
     watcher = Watcher(resolved, console, quiet)
     with watcher.watching():

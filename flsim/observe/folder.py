@@ -23,6 +23,7 @@ _FILES = (
     "metrics.csv",
     "metrics.json",
     "metrics.parquet",
+    "progress.jsonl",
     "reconstructions.parquet",
     "secure_errands.parquet",
     "report.html",
@@ -30,12 +31,13 @@ _FILES = (
     "summary.json",
     "tasks.parquet",
     "timeline.json.gz",
+    "tracked.csv",
     "versions.parquet",
 )
 RECORDS = tuple(file for file in _FILES if file.endswith(".parquet"))
 """The names of the tables that a run may have."""
 
-_FOLDERS = ("export", "plots")
+_FOLDERS = ("export", "mlflow", "plots", "tensorboard", "wandb")
 
 
 def open_folder(parent: Path, name: str, scenario_yaml: str) -> Path:

@@ -36,7 +36,8 @@ class Sections:
     and versions gave. `metadata`: what came with the clients' updates. `edges`: in a hierarchy, what the
     edges' tasks come to; the bytes outside it are then those between clients and edges.
     `secure_aggregation`: what its sessions came to. `metrics`: what else was measured of the last versions.
-    `adapters`: how much of the model travels, if a part of it is frozen.
+    `adapters`: how much of the model travels, if a part of it is frozen. `tracking`: what became of each
+    tracker.
     """
 
     client_accuracy: Section | None = None
@@ -49,6 +50,7 @@ class Sections:
     secure_aggregation: Section | None = None
     metrics: Section | None = None
     adapters: Section | None = None
+    tracking: Section | None = None
 
 
 _NOTHING_ELSE = Sections()
@@ -77,7 +79,7 @@ def summarise(
         "wall_time_s": facts.wall_time_s,
         "stop_reason": facts.stop_reason,
         "stop_detail": facts.stop_detail,
-        **_tested(rows),
+        **tested(rows),
         "to_accuracy": None if target is None else _way_to(target, rows, client_updates_by),
         "client_accuracy": sections.client_accuracy,
         **_if_there(metrics=sections.metrics),
@@ -92,6 +94,7 @@ def summarise(
             secure_aggregation=sections.secure_aggregation,
             adapters=sections.adapters,
         ),
+        **_if_there(tracking=sections.tracking),
         "training": None if training is None else _training(training),
         "model_sha256": rows[-1].model_sha256 if rows else None,
         "records_sha256": facts.records_sha256,
@@ -99,7 +102,7 @@ def summarise(
     }
 
 
-def _tested(rows: Sequence[VersionRecord]) -> dict[str, object]:
+def tested(rows: Sequence[VersionRecord]) -> dict[str, object]:
     """Return what the central tests came to.
 
     `final_*` are those of the last evaluated version and `best_*` those of the most accurate one, or where

@@ -25,6 +25,7 @@ from flsim.scenario.personalization import AnyPersonalization
 from flsim.scenario.secure_buffer import AnySecureAggregation
 from flsim.scenario.server import Evaluate, Stop
 from flsim.scenario.server_optimizer import AnyServerOptimizer, ServerSgd
+from flsim.scenario.tracking import AnyTracker, check_trackers
 from flsim.scenario.training import Training
 from flsim.scenario.workload import AnyWorkload, TorchWorkload
 
@@ -74,6 +75,7 @@ class Scenario(Section):
     evaluation: Evaluate = Evaluate()
     executor: AnyExecutor = Auto()
     output: Output = Output()
+    tracking: tuple[AnyTracker, ...] = ()
 
     @property
     def served(self) -> int:
@@ -82,8 +84,8 @@ class Scenario(Section):
 
     @property
     def sha256(self) -> str:
-        """The hash of all that a run depends on: of everything but its name, and where its files go."""
-        data = self.model_dump(mode="json", exclude={"name": True, "output": {"dir"}})
+        """The hash of all that a run depends on: not of its name, its folder, and who tracks it."""
+        data = self.model_dump(mode="json", exclude={"name": True, "tracking": True, "output": {"dir"}})
         text = json.dumps(data, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -104,6 +106,7 @@ class Scenario(Section):
         if isinstance(self.workload, TorchWorkload) and self.workload.data.drift:
             check_drift(self)
         self._check_stop()
+        check_trackers(self.tracking)
         model = self.workload.model if isinstance(self.workload, TorchWorkload) else None
         for part in (
             model,

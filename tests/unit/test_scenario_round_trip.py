@@ -78,6 +78,7 @@ def test_a_resolved_scenario_has_every_default_written_out(tmp_path: Path) -> No
         "evaluation": {"every": 1, "clients": None, "metrics": [], "divergence": False},
         "executor": {"kind": "auto", "precision": "float32", "device": "cpu"},
         "output": {"dir": "outputs", "plots": True, "timeline": True, "absences": True, "report": False},
+        "tracking": [],
     }
 
 

@@ -31,7 +31,7 @@ def page(title: str, lines: Sequence[str], tabs: Sequence[Tab]) -> str:
         for part in tab.parts
         if isinstance(part, Figure)
     }
-    scripts = [_plotly(), _own("page.js")]
+    scripts = [plotly(), _own("page.js")]
     allowed = " ".join(f"'sha256-{_sha256(script)}'" for script in scripts)
     policy = (
         f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
@@ -63,7 +63,7 @@ def page(title: str, lines: Sequence[str], tabs: Sequence[Tab]) -> str:
     )
 
 
-def _plotly() -> str:
+def plotly() -> str:
     """Return plotly.js as the Python package brings it."""
     return _script((files("plotly") / "package_data" / "plotly.min.js").read_text("utf-8"))
 
