@@ -30,7 +30,7 @@ _FILES = (
     "timeline.json.gz",
     "versions.parquet",
 )
-_FOLDERS = ("plots",)
+_FOLDERS = ("plots", "governance")
 
 
 def open_folder(parent: Path, name: str, scenario_yaml: str) -> Path:

@@ -16,6 +16,7 @@ from flsim.scenario.compression import Compression
 from flsim.scenario.drifting import check_drift
 from flsim.scenario.executor import AnyExecutor, Auto
 from flsim.scenario.fleet import Fleet
+from flsim.scenario.governance import Governance
 from flsim.scenario.hierarchy import Hierarchy, check_hierarchy, edge_count
 from flsim.scenario.leakage import Leakage
 from flsim.scenario.nested_aggregation import AnyAggregation
@@ -51,6 +52,7 @@ class Scenario(Section):
     stop: Stop
     evaluation: Evaluate = Evaluate()
     executor: AnyExecutor = Auto()
+    governance: Governance | None = None
     output: Output = Output()
 
     @property
@@ -60,8 +62,13 @@ class Scenario(Section):
 
     @property
     def sha256(self) -> str:
-        """The hash of all that a run depends on: of everything but its name, and where its files go."""
-        data = self.model_dump(mode="json", exclude={"name": True, "output": {"dir"}})
+        """The hash of all that a run depends on: of everything but its name, and where its files go.
+
+        And but for who signs them.
+        """
+        data = self.model_dump(
+            mode="json", exclude={"name": True, "output": {"dir"}, "governance": {"sign"}}
+        )
         text = json.dumps(data, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
