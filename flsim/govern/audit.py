@@ -177,9 +177,7 @@ def _settle(scenario: Scenario, events: Sequence[_Event], tasks: Sequence[TaskRe
             events[max(1, bisect_left(times, task.ended_s))].tasks.append(task)
 
 
-def _written(
-    scenario: Scenario, events: Sequence[_Event], epsilon: float | None
-) -> Iterator[AuditRecord]:
+def _written(scenario: Scenario, events: Sequence[_Event], epsilon: float | None) -> Iterator[AuditRecord]:
     """Yield the entries, with the models and the privacy before and after each."""
     model: str | None = None
     spent = _Spent(scenario, epsilon)

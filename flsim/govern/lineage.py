@@ -45,7 +45,11 @@ def origins(tables: Tables) -> list[Origin]:
             row.time_s,
             row.model_sha256,
             sorted(tasks[row.version]),
-            {task.task: below.get(task.task, ()) for task in tasks[row.version] if tables.edges is not None},
+            {
+                task.task: below.get(task.task, ())
+                for task in tasks[row.version]
+                if tables.edges is not None
+            },
         )
         for row in version_records(tables.versions)
     ]
@@ -93,7 +97,7 @@ def as_data(some: Sequence[Origin]) -> list[dict[str, Any]]:
 
 
 def as_graphml(some: Sequence[Origin]) -> str:
-    """Return versions and tasks as a directed graph in GraphML: arrows go from what was to what came of it."""
+    """Return versions and tasks as a graph in GraphML: arrows go from what was to what came of it."""
     graph = nx.DiGraph()
     for origin in some:
         made = f"version {origin.version}"
@@ -113,7 +117,7 @@ def as_graphml(some: Sequence[Origin]) -> str:
 
 
 def _below(tables: Tables, edges: EdgeTables) -> dict[int, Sequence[TaskRecord]]:
-    """Return the clients' tasks that each edge's task was made of: those its edge used while it was at work."""
+    """Return the clients' tasks in each edge's task: those that its edge used while it was at work."""
     made_s = {
         (row["edge"], row["version"]): row["time_s"]
         for row in edges.versions.select(["edge", "version", "time_s"]).to_pylist()
@@ -147,10 +151,13 @@ def _part(task: TaskRecord) -> dict[str, Any]:
 
 def _lines(origin: Origin) -> Iterator[str]:
     model = f", model {origin.model_sha256[:16]}…" if origin.model_sha256 else ""
-    follows = f", follows from {', '.join(map(str, origin.before))}" if origin.version else ", the initial model"
+    follows = (
+        f", follows from {', '.join(map(str, origin.before))}" if origin.version else ", the initial model"
+    )
     yield f"version {origin.version} at {origin.time_s:g} s{model}{follows}"
     for task in origin.tasks:
         who = "edge" if task.task in origin.clients else "client"
-        yield f"  task {task.task}: {who} {task.client}, from version {task.base_version}, weight {task.weight:g}"
+        start = f"from version {task.base_version}, weight {task.weight:g}"
+        yield f"  task {task.task}: {who} {task.client}, {start}"
         for under in origin.clients.get(task.task, ()):
             yield f"    task {under.task}: client {under.client}, weight {under.weight:g}"

@@ -113,6 +113,11 @@ def is_beside(name: str) -> bool:
     return name in (f"{FOLDER}/{MANIFEST}", f"{FOLDER}/{SIGNATURE}") or name.endswith(".partial")
 
 
+def is_governed(folder: Path) -> bool:
+    """Return whether a run has a manifest."""
+    return (folder / FOLDER / MANIFEST).is_file()
+
+
 def manifest_bytes(folder: Path) -> bytes:
     """Return the content of a run's manifest. Raises RunError if there is none, or it is too large."""
     path = folder / FOLDER / MANIFEST

@@ -74,9 +74,7 @@ def _lineage(tables: Tables) -> tuple[VersionOrigin, ...]:
             version=origin.version,
             model_sha256=origin.model_sha256,
             tasks=tuple(
-                Part(
-                    task=task.task, client=task.client, base_version=task.base_version, weight=task.weight
-                )
+                Part(task=task.task, client=task.client, base_version=task.base_version, weight=task.weight)
                 for task in origin.tasks
             ),
         )

@@ -62,7 +62,9 @@ def segments_of(path: Path, content: bytes) -> Segments:
     if path.suffix in TEXTS:
         lines = content.splitlines(keepends=True)
         per = _per(len(lines))
-        return Segments(per=per, lines=_digests(b"".join(lines[at : at + per]) for at in _starts(lines, per)))
+        return Segments(
+            per=per, lines=_digests(b"".join(lines[at : at + per]) for at in _starts(lines, per))
+        )
     per = max(BLOCK, BLOCK * _per(-(-len(content) // BLOCK)))
     return Segments(per=per, blocks=_digests(content[at : at + per] for at in _starts(content, per)))
 

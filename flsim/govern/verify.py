@@ -4,7 +4,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flsim.govern.canonical import sha256
-from flsim.govern.manifest import FOLDER, MANIFEST, Artefact, Manifest, is_beside, manifest_bytes, parsed
+from flsim.govern.manifest import (
+    FOLDER,
+    MANIFEST,
+    SIGNATURE,
+    Artefact,
+    Manifest,
+    is_beside,
+    manifest_bytes,
+    parsed,
+)
 from flsim.govern.segments import place_of_change
 from flsim.govern.signature import what_is_wrong
 
@@ -15,6 +24,11 @@ class Damage:
 
     file: str
     place: str
+
+    @property
+    def is_of_signature(self) -> bool:
+        """Whether it is the signature that is wrong, and not what was signed."""
+        return self.file == f"{FOLDER}/{SIGNATURE}"
 
     def __str__(self) -> str:
         return f"{self.file}: {self.place}"
@@ -34,6 +48,16 @@ class Verified:
     files: int
     unlisted: tuple[str, ...]
     signed: bool
+
+    def as_data(self) -> dict[str, object]:
+        """Return what was found as plain data."""
+        return {
+            "manifest_sha256": self.manifest_sha256,
+            "signed": self.signed,
+            "files": self.files,
+            "changed": [{"file": damage.file, "place": damage.place} for damage in self.damages],
+            "unlisted": list(self.unlisted),
+        }
 
 
 def verify(folder: Path, *, public_key: Path | None = None, expected: str | None = None) -> Verified:
@@ -58,7 +82,7 @@ def verify(folder: Path, *, public_key: Path | None = None, expected: str | None
         damages += _damages(folder, name, artefact)
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     unlisted = sorted(name for name in there - set(listed) if not is_beside(name))
-    signed = signature is None and (folder / FOLDER / "manifest.sig").is_file()
+    signed = signature is None and (folder / FOLDER / SIGNATURE).is_file()
     return Verified(digest, manifest, tuple(damages), len(listed), tuple(unlisted), signed)
 
 
