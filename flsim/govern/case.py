@@ -1,6 +1,7 @@
 """What a run's compliance is judged by: everything that it has left, read once."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,9 +41,12 @@ class Case:
 
     @property
     def epsilon(self) -> float | None:
-        """What the run has spent; None without a privacy."""
+        """What the run has spent; None without a privacy. It is infinite where JSON says null."""
         privacy = self.summary.get("privacy")
-        return None if self.scenario.privacy is None or privacy is None else float(privacy["epsilon"])
+        if self.scenario.privacy is None or not isinstance(privacy, dict):
+            return None
+        epsilon = privacy.get("epsilon")
+        return math.inf if epsilon is None else float(epsilon)
 
 
 def read_case(folder: Path) -> Case:

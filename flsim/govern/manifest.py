@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Literal
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from flsim.errors import RunError
 from flsim.govern.canonical import brief, canonical, sha256
@@ -17,6 +17,16 @@ MANIFEST = "manifest.json"
 SIGNATURE = "manifest.sig"
 MAX_BYTES = 1 << 30
 _BROKEN_OVER = 2  # as deep as this, an entry of the file has a line of its own
+
+
+def _inside(name: str) -> str:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or not path.parts:
+        raise ValueError("not a path inside the run's folder")
+    return name
+
+
+RelativePath = Annotated[str, AfterValidator(_inside)]
 
 
 class _Frozen(BaseModel):
@@ -74,20 +84,19 @@ class Manifest(_Frozen):
     records_sha256: str
     audit: Chain
     lineage: tuple[VersionOrigin, ...]
-    artefacts: dict[str, Artefact]
+    artefacts: dict[RelativePath, Artefact]
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> Path:
     """Write `folder/governance/manifest.json`, sealed. Raises RunError if it cannot be written."""
     path = folder / FOLDER / MANIFEST
-    write_bytes(path, rendered(sealed(manifest)))
+    write_bytes(path, rendered(sealed(manifest.model_dump(mode="json"))))
     return path
 
 
-def sealed(manifest: Manifest) -> dict[str, Any]:
-    """Return what the manifest says, with its seal: its own hash, and digests of its entries."""
-    data = manifest.model_dump(mode="json")
-    return data | {"seal": _seal(data)}
+def sealed(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a manifest says, with its seal: its own hash, and digests of its entries."""
+    return {**data, "seal": _seal(data)}
 
 
 def rendered(data: Mapping[str, Any]) -> bytes:

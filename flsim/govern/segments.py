@@ -99,15 +99,18 @@ def _split(digests: str) -> list[str]:
 
 
 def _ranges(what: str, known: str, now: str, per: int, first: int) -> str:
-    """Return which of the segments differ, as a range of lines, bytes or rows."""
+    """Return which segments have changed, as a range of lines, bytes or rows; nothing if none has.
+
+    What is the same before them and after them is left out, also where a line more or less moves the rest.
+    """
     before, after = _split(known), _split(now)
-    longest = max(len(before), len(after))
-    before += [""] * (longest - len(before))
-    after += [""] * (longest - len(after))
-    wrong = [at for at in range(longest) if before[at] != after[at]]
-    if not wrong:
+    if before == after:
         return ""
-    low, high = first + wrong[0] * per, first + (wrong[-1] + 1) * per - 1
+    shorter = min(len(before), len(after))
+    same = next((at for at in range(shorter) if before[at] != after[at]), shorter)
+    left = shorter - same
+    back = next((at for at in range(left) if before[-1 - at] != after[-1 - at]), left)
+    low, high = first + same * per, first + max(same + 1, len(before) - back) * per - 1
     return f"{what} {low}" if low == high else f"{what}s {low} to {high}"
 
 

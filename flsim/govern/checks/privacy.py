@@ -1,5 +1,7 @@
 """Checks of what a run has spent of privacy, and of how much was clipped for it."""
 
+import math
+
 from flsim.govern.audit import SKIPPED
 from flsim.govern.audit_log import LINES
 from flsim.govern.case import Case
@@ -13,8 +15,10 @@ _EXHAUSTED = "privacy budget"
 def cost(case: Case, policy: Policy) -> Finding:
     """Every update, and the run, spend what they may; what was skipped costs nothing."""
     limits = policy.privacy
-    if case.scenario.privacy is None:
+    if case.scenario.privacy is None or case.epsilon is None:
         return NO_PRIVACY
+    if not math.isfinite(case.epsilon):
+        return judged(False, "epsilon is not finite")
     known = [record for record in case.records if record.epsilon_spent is not None]
     dearest = max(known, key=lambda record: record.epsilon_spent or 0.0)
     epsilon, delta = known[-1].epsilon_total or 0.0, known[-1].delta_total or 0.0
@@ -29,9 +33,9 @@ def cost(case: Case, policy: Policy) -> Finding:
         and not costly
     )
     evidence = (
-        f"at most epsilon {most:.4g} an update (record {dearest.number}; "
-        f"limit {limits.epsilon_per_update:g}) and delta {most_delta:g} (limit {limits.delta_per_update:g}); in total {epsilon:.4g} "
-        f"(limit {limits.epsilon:g}) at {delta:g} (limit {limits.delta:g})"
+        f"at most epsilon {most:.4g} an update (record {dearest.number}; limit "
+        f"{limits.epsilon_per_update:g}) and delta {most_delta:g} (limit {limits.delta_per_update:g}); "
+        f"in total {epsilon:.4g} (limit {limits.epsilon:g}) at {delta:g} (limit {limits.delta:g})"
     )
     if costly:
         evidence += f"; skipped, and yet not free: records {', '.join(map(str, costly))}"
