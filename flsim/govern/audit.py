@@ -151,7 +151,8 @@ def _failed_recoveries(tables: Tables, tasks: Sequence[TaskRecord]) -> Iterator[
         if row["phase"] == "recovery" and row["outcome"] == "failed":
             buffer = [task for task in discarded if task.ended_s == row["ended_s"]]
             base = max((task.base_version for task in buffer), default=0)
-            yield row["ended_s"], base, buffer, f"the recovery {row['session']} of a buffer failed"
+            why = f"recovery {row['session']} of a buffer of {len(buffer)} tasks failed"
+            yield row["ended_s"], base, buffer, why
 
 
 def _settle(scenario: Scenario, events: Sequence[_Event], tasks: Sequence[TaskRecord]) -> None:
