@@ -10,6 +10,8 @@ from typing import Any
 
 from flsim.errors import RunError
 from flsim.govern.differences import Compared, compare_folders
+from flsim.govern.environment import environment
+from flsim.govern.manifest import is_governed, manifest_bytes, parsed
 from flsim.observe.folder import SCENARIO
 from flsim.running import run
 from flsim.scenario import Scenario, read_scenario
@@ -20,11 +22,15 @@ from flsim.sim.world import unwatched
 
 @dataclass(frozen=True)
 class Replayed:
-    """What a replay gave. `hashes`: those that both runs have, by name: of the records, and of models."""
+    """What a replay gave. `hashes`: those that both runs have, by name: of the records, and of models.
+
+    `elsewise`: what of the environment is not as it was by the run's manifest, if it has one: before and now.
+    """
 
     compared: Compared
     hashes: dict[str, str | None]
     versions: int
+    elsewise: dict[str, tuple[str | None, str | None]]
 
     @property
     def reproduced(self) -> bool:
@@ -49,7 +55,7 @@ def replay(folder: Path, out: Path | None = None, watch: Watch = unwatched) -> R
             raise RunError("the replay was interrupted")
         compared = compare_folders(folder, again.folder)
     hashes = {key: summary.get(key) for key in ("records_sha256", "model_sha256")}
-    return Replayed(compared, hashes, int(summary.get("updates", 0)) + 1)
+    return Replayed(compared, hashes, int(summary.get("updates", 0)) + 1, _elsewise(folder))
 
 
 def _moved(scenario: Scenario, parent: Path) -> Scenario:
@@ -59,6 +65,15 @@ def _moved(scenario: Scenario, parent: Path) -> Scenario:
     if governance is not None:
         governance = governance.model_copy(update={"sign": None})
     return scenario.model_copy(update={"output": output, "governance": governance})
+
+
+def _elsewise(folder: Path) -> dict[str, tuple[str | None, str | None]]:
+    """Return what of the environment has changed since a run that was governed."""
+    if not is_governed(folder):
+        return {}
+    manifest, _ = parsed(manifest_bytes(folder))
+    before, now = ({} if manifest is None else manifest.environment), environment()
+    return {key: (value, now.get(key)) for key, value in before.items() if value != now.get(key)}
 
 
 def _trained_nothing(scenario: Scenario, summary: dict[str, Any]) -> bool:

@@ -55,6 +55,10 @@ def print_replayed(replayed: Replayed, console: Console) -> None:
                 console.print(f"{name}: {digest}", soft_wrap=True, markup=False)
         return
     print_differences(replayed.compared, "NOT REPRODUCED", console)
+    for what, (before, now) in replayed.elsewise.items():
+        console.print(
+            f"The environment has changed: {what} was {before}, is {now}", soft_wrap=True, markup=False
+        )
 
 
 def print_differences(compared: Compared, verdict: str, console: Console) -> None:

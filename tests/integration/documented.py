@@ -13,6 +13,7 @@ import pytest
 from flsim.cli import cli, main
 from tests.integration.command import REPOSITORY, SCENARIOS, SMALL
 
+ON_RUNS = ("compare", "lineage", "replay", "report", "sign", "verify")
 PLACEHOLDER = "SCENARIO.yaml"
 
 
@@ -55,7 +56,7 @@ def _assert_flsim_takes(args: list[str], folder: Path, monkeypatch: pytest.Monke
     shutil.copytree(SCENARIOS, folder / "scenarios")
     (folder / PLACEHOLDER).write_text(SMALL)
     monkeypatch.chdir(folder)
-    if args and args[0] in ("compare", "report"):  # there are no runs here
+    if args and args[0] in ON_RUNS:  # there are no runs here
         cli.commands[args[0]].make_context(args[0], args[1:])
         return
     shipped = [word for word in args if word.startswith("scenarios/")]

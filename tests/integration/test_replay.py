@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from flsim.cli import cli
 from flsim.errors import EXIT_DONE, EXIT_ERROR, RunError
 from flsim.govern.differences import compare_folders, table_difference
 from flsim.replay import replay
-from tests.governed import FLEET, run_in, timed, trained
+from tests.governed import FLEET, reseal, run_in, timed, trained
 from tests.integration.command import SCENARIOS, flsim
 
 LEVEL = {"name": "edge", "nodes": 2, "downlink": "1 Mbit/s", "uplink": "1 Mbit/s"}
@@ -123,6 +124,13 @@ def test_the_command_tells_the_difference_and_fails(own: Path) -> None:
     assert "NOT REPRODUCED The first record that differs:" in done.stdout
     assert "versions.parquet, row 3 at " in done.stdout
     assert f", column tasks: 77 and {true}\n" in done.stdout
+
+
+def test_another_environment_is_told_where_a_replay_fails(own: Path) -> None:
+    reseal(own, lambda manifest: manifest["environment"].update(torch="1.0"))
+    _spoil(own, "versions.parquet", "tasks", 3, 77)
+    done = CliRunner().invoke(cli, ["replay", str(own)], standalone_mode=False)
+    assert f"The environment has changed: torch was 1.0, is {version('torch')}\n" in done.stdout
 
 
 def test_a_changed_fold_is_named_by_its_line_or_key(own: Path) -> None:
