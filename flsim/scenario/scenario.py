@@ -63,8 +63,7 @@ class Scenario(Section):
     @property
     def sha256(self) -> str:
         """The hash of all that a run depends on: of everything but its name, and its files."""
-        apart = {"name": True, "output": {"dir"}, "governance": True}
-        data = self.model_dump(mode="json", exclude=apart)
+        data = self.model_dump(mode="json", exclude={"name": True, "output": {"dir"}, "governance": True})
         text = json.dumps(data, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
