@@ -5,8 +5,8 @@
     python -m benchmarks.replay --here             # without the fresh environment
 
 Each scenario is run with `governance: {}`, and then replayed by the flsim that was installed into a virtual
-environment made for it, from another folder. Prints a line for each, and fails if one is not reproduced. What
-needs files that nobody ships is left out, and a model without weights is not trained.
+environment made for it, from another folder. Prints a line for each, and fails if one is not reproduced.
+What needs files that nobody ships is left out, and a model without weights is not trained.
 """
 
 import argparse

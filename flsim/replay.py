@@ -24,7 +24,7 @@ from flsim.sim.world import unwatched
 class Replayed:
     """What a replay gave. `hashes`: those that both runs have, by name: of the records, and of models.
 
-    `elsewise`: what of the environment is not as the run's manifest has it, if there is one: before and now.
+    `elsewise`: what of the environment is not as the run's manifest has it, before and now.
     """
 
     compared: Compared

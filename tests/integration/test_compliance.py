@@ -1,6 +1,7 @@
 """The fifteen checks, on real runs: each passes for one and fails for another."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from flsim.errors import EXIT_DONE, EXIT_ERROR, ScenarioError
 from flsim.govern.compliance import CHECKS, Checked, comply
 from flsim.govern.policy import Policy, read_policy
 from tests.governed import EQUAL, NOISY, records_of, reseal, rewrite_log, run_in, timed, trained
+from tests.integration.command import REPOSITORY
 
 MIDDLING = NOISY | {"noise_multiplier": 12.0}
 BUDGET = NOISY | {"noise_multiplier": 4.0, "budget": {"epsilon": 3.0}}
@@ -244,6 +246,19 @@ def test_a_skipped_update_costs_nothing_and_the_last_of_an_exhausted_budget_is_o
     *_, flagged, end = records
     assert (flagged["event"], flagged["epsilon_spent"], end["event"]) == ("skipped", 0.0, "end")
     assert flagged["reason"].startswith("privacy budget: one server update more would take epsilon from")
+
+
+def test_the_shipped_policy_is_the_default_one() -> None:
+    assert read_policy(REPOSITORY / "policies" / "default.yaml") == Policy()
+
+
+def test_the_page_lists_the_checks_and_every_threshold() -> None:
+    page = (REPOSITORY / "docs" / "governance.md").read_text()
+    rows = re.findall(r"^\| (\d+) \| ([^|]+) \|.*\| ([^|]*)\|$", page, re.MULTILINE)
+    assert [(int(number), name) for number, name, _ in rows] == list(enumerate(CHECKS, start=1))
+    listed = {key.split(".")[-1] for *_, keys in rows for key in re.findall(r"`([^`]+)`", keys)}
+    sections = [field.default for field in Policy.model_fields.values()]
+    assert listed == {key for section in sections for key in type(section).model_fields}
 
 
 def _verify(*args: str | Path) -> tuple[int, str]:
