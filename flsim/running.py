@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 from flsim.calibrate import calibrate
 from flsim.errors import ScenarioError
+from flsim.govern.record import govern
+from flsim.govern.signature import check_key
 from flsim.holdings import Holdings
 from flsim.observe.adapters import adapters_summary, write_factorisation
 from flsim.observe.attacked import attack_summary, write_attacked
@@ -61,6 +63,8 @@ def run(scenario: Scenario, *, timing_only: bool = False, watch: Watch = unwatch
 def _run(scenario: Scenario, timing_only: bool, watch: Watch, tracking: Tracking) -> Run:
     start = _Start(time.perf_counter(), scenario.sha256)
     scenario = calibrate(scenario)
+    if scenario.governance is not None and scenario.governance.sign is not None:
+        check_key(Path(scenario.governance.sign))
     costs, learner, holdings = prepare_workload(scenario, timing_only=timing_only)
     if timing_only and costs.upload_varies:
         why = "compression.uplink: how large an update is follows from its training; not with --timing-only"
@@ -90,6 +94,7 @@ def _run(scenario: Scenario, timing_only: bool, watch: Watch, tracking: Tracking
     results = scenario, folder, journal, simulated, training, costs, holdings, start
     summary = _write_results(*results, tracking)
     progress.remove()
+    govern(scenario, folder, costs, holdings, summary, timing_only=timing_only)
     return Run(folder, summary)
 
 

@@ -9,7 +9,8 @@ import click
 SECTIONS = {
     "Run": ("run", "sweep", "search"),
     "Before anything runs": ("validate", "describe", "list", "schema"),
-    "Results": ("compare", "report", "plot", "export"),
+    "Results": ("compare", "report", "plot", "export", "ui", "track"),
+    "Account": ("verify", "replay", "lineage", "sign", "keygen"),
 }
 OTHERS = "More"  # where a command stands that no section names
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from flsim.cli.group import Screen, cli, overriding, scenario_file, track_with, verbosely
-from flsim.errors import EXIT_DONE, EXIT_INTERRUPTED
+from flsim.errors import EXIT_DONE, EXIT_ERROR, EXIT_INTERRUPTED
 
 
 @cli.command(
@@ -21,6 +21,11 @@ from flsim.errors import EXIT_DONE, EXIT_INTERRUPTED
 @click.option("--out", metavar="DIR", help="Write into DIR/<name>/ instead of the scenario's output.dir.")
 @track_with
 @click.option("--timing-only", is_flag=True, help="Keep the timeline, but train nothing.")
+@click.option(
+    "--check-determinism",
+    is_flag=True,
+    help="Run it twice where everything around it differs, and name the first record that does.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Print one line at the end.")
 @verbosely
 def run(
@@ -29,6 +34,7 @@ def run(
     out: str | None,
     trackers: tuple[str, ...],
     timing_only: bool,
+    check_determinism: bool,
     quiet: bool,
     verbose: bool,
 ) -> int:
@@ -43,6 +49,8 @@ def run(
 
     if out is not None:
         overrides = (*overrides, f"output.dir={json.dumps(out)}")
+    if check_determinism:
+        return _twice(scenario, overrides, timing_only)
     resolved = read_scenario(scenario, overrides)
     resolved = resolved.model_copy(update={"tracking": with_kinds(resolved.tracking, trackers)})
     console = Screen()
@@ -51,3 +59,17 @@ def run(
         result = run_scenario(resolved, timing_only=timing_only, watch=watcher)
     print_result(result, console, quiet)
     return EXIT_INTERRUPTED if result.interrupted else EXIT_DONE
+
+
+def _twice(scenario: Path, overrides: tuple[str, ...], timing_only: bool) -> int:
+    """Run a scenario twice and tell whether both runs say the same."""
+    from flsim.determinism import check_determinism
+    from flsim.terminal.governance import print_differences
+
+    console = Screen(highlight=False)
+    compared = check_determinism(scenario, overrides, timing_only=timing_only)
+    if compared.differences:
+        print_differences(compared, "NOT DETERMINISTIC", console)
+        return EXIT_ERROR
+    console.print(f"[bold green]DETERMINISTIC[/] {len(compared.same)} files are the same", soft_wrap=True)
+    return EXIT_DONE

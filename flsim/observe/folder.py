@@ -37,7 +37,7 @@ _FILES = (
 RECORDS = tuple(file for file in _FILES if file.endswith(".parquet"))
 """The names of the tables that a run may have."""
 
-_FOLDERS = ("export", "mlflow", "plots", "tensorboard", "wandb")
+_FOLDERS = ("export", "governance", "mlflow", "plots", "tensorboard", "wandb")
 
 
 def open_folder(parent: Path, name: str, scenario_yaml: str) -> Path:

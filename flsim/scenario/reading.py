@@ -4,16 +4,19 @@ import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from flsim.component import Section
 from flsim.errors import ScenarioError, nearest
 from flsim.scenario import yaml_text
 from flsim.scenario.files import ReadingFrom
 from flsim.scenario.overrides import Change, apply, change_of, clipped
 from flsim.scenario.scenario import Scenario
+
+S = TypeVar("S", bound=Section)
 
 
 def read_scenario(path: Path, overrides: Sequence[str | Change] = ()) -> Scenario:
@@ -40,6 +43,15 @@ def scenario_from(
     for change in changes:
         apply(document, change)
     return _validated(document.data, document, "scenario", folder)
+
+
+def read_section(path: Path, section: type[S], what: str) -> S:
+    """Return the section that a file of its own holds. `what` it is, for messages. Raises ScenarioError."""
+    document = yaml_text.parse(_read_text(path), str(path))
+    data = {} if document.data is None else document.data
+    if not isinstance(data, dict):
+        raise ScenarioError(f"{path}: {what} is a mapping of keys to values")
+    return _checked(section, data, document, str(path), path.parent)
 
 
 def to_yaml(scenario: Scenario) -> str:
@@ -90,8 +102,12 @@ def _neighbours(path: Path) -> str:
 
 
 def _validated(data: object, document: yaml_text.Document, source: str, folder: Path) -> Scenario:
+    return _checked(Scenario, data, document, source, folder)
+
+
+def _checked(section: type[S], data: object, document: yaml_text.Document, source: str, folder: Path) -> S:
     try:
-        return Scenario.model_validate(data, context=ReadingFrom(folder))
+        return section.model_validate(data, context=ReadingFrom(folder))
     except ValidationError as error:
         problems: dict[yaml_text.Path, list[Any]] = {}
         for details in error.errors(include_url=False):

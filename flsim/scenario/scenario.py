@@ -16,6 +16,7 @@ from flsim.scenario.compression import Compression
 from flsim.scenario.drifting import check_drift
 from flsim.scenario.executor import AnyExecutor, Auto
 from flsim.scenario.fleet import Fleet
+from flsim.scenario.governance import Governance
 from flsim.scenario.hierarchy import Hierarchy, check_hierarchy, edge_count
 from flsim.scenario.leakage import Leakage
 from flsim.scenario.nested_aggregation import AnyAggregation
@@ -74,6 +75,7 @@ class Scenario(Section):
     stop: Stop
     evaluation: Evaluate = Evaluate()
     executor: AnyExecutor = Auto()
+    governance: Governance | None = None
     output: Output = Output()
     tracking: tuple[AnyTracker, ...] = ()
 
@@ -84,8 +86,10 @@ class Scenario(Section):
 
     @property
     def sha256(self) -> str:
-        """The hash of all that a run depends on: not of its name, its folder, and who tracks it."""
-        data = self.model_dump(mode="json", exclude={"name": True, "tracking": True, "output": {"dir"}})
+        """The hash of all that a run depends on: not of its name, its folder, its trackers and its audit."""
+        data = self.model_dump(
+            mode="json", exclude={"name": True, "output": {"dir"}, "tracking": True, "governance": True}
+        )
         text = json.dumps(data, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 

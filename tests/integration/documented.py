@@ -13,6 +13,19 @@ import pytest
 from flsim.cli import cli, main
 from tests.integration.command import REPOSITORY, SCENARIOS, SMALL
 
+ON_RUNS = (
+    "compare",
+    "export",
+    "lineage",
+    "plot",
+    "replay",
+    "report",
+    "resume",
+    "sign",
+    "track",
+    "ui",
+    "verify",
+)
 PLACEHOLDER = "SCENARIO.yaml"
 
 
@@ -61,7 +74,7 @@ def _assert_flsim_takes(args: list[str], folder: Path, monkeypatch: pytest.Monke
         and any(each.required for each in cli.commands[args[0]].params)
     ):
         return  # it is only named
-    if args and args[0] in ("compare", "export", "plot", "report", "track", "ui"):  # there are no runs here
+    if args and args[0] in ON_RUNS:  # there are no runs here
         cli.commands[args[0]].make_context(args[0], args[1:])
         return
     if args and args[0].startswith("outputs/"):

@@ -1,0 +1,1 @@
+"""Holding a run to account: audit log, manifest, verification, lineage, compliance, signatures."""

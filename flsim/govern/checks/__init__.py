@@ -1,0 +1,1 @@
+"""The fifteen checks, by what they look at."""
