@@ -86,7 +86,7 @@ class Scenario(Section):
 
     @property
     def sha256(self) -> str:
-        """The hash of all that a run depends on: not of its name, its folder, its trackers and its audit."""
+        """The hash of all that a run depends on: not of its name, folder, trackers and audit."""
         data = self.model_dump(
             mode="json", exclude={"name": True, "output": {"dir"}, "tracking": True, "governance": True}
         )
