@@ -7,6 +7,7 @@ from flsim.observe.plots import PICTURES
 from flsim.observe.plots.client_map import accuracies
 from flsim.observe.plots.convergence import first_reached
 from flsim.observe.plots.utilisation import link_rates
+from flsim.observe.tables import spans, task_records
 from flsim.records import Outcome
 from tests.unit.drawn import below, with_tests
 from tests.unit.recorded import Run, asynchronous_run, synchronous_run, tables_of
@@ -123,8 +124,11 @@ def test_edges_have_rows_above_the_clients(tmp_path):
     axes = PICTURES["timeline"](tables).axes[0]
     edges = sorted({f"edge {edge}" for edge in tables.edges.tasks["client"].to_pylist()})
     assert [text.get_text() for text in axes.get_yticklabels()] == edges + [str(n) for n in range(6)]
-    rows = {round(patch.get_y() + patch.get_height() / 2) for patch in axes.patches}
-    assert set(range(len(edges))) <= rows
+    rows = [round(patch.get_y() + patch.get_height() / 2) for patch in axes.patches]
+    _, end_s = axes.get_xlim()
+    first = [task for task in task_records(tables.edges.tasks) if f"edge {task.client}" == edges[0]]
+    drawn = [span for task in first for span in spans(task) if task.dispatched_s < end_s]
+    assert rows.count(0) == sum(span.end_s > span.start_s for span in drawn)
 
 
 def test_the_fleet_is_that_of_the_records_by_class(tmp_path):
