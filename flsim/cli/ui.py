@@ -17,7 +17,7 @@ from flsim.errors import EXIT_DONE
 @verbosely
 def ui(folder: Path, port: int, no_browser: bool, verbose: bool) -> int:
     """Show a run in the browser, while it goes on and afterwards, on this machine only. Ctrl-C ends it."""
-    from flsim.observe.live import LiveServer
+    from flsim.observe.live.server import LiveServer
 
     with LiveServer(folder, port) as server:
         Screen(highlight=False).print(f"{folder} is shown at {server.url} until Ctrl-C", soft_wrap=True)

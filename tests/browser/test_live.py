@@ -10,7 +10,8 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect
 
 from flsim.observe.ending import write_ending
-from flsim.observe.live import LiveServer, ProgressFile
+from flsim.observe.live.progress_file import ProgressFile
+from flsim.observe.live.server import LiveServer
 from flsim.records import EndingRecord, Outcome
 from tests.browser.test_report import COLLISIONS, NARROW, WIDE
 from tests.integration.command import ENDLESS, command_line, start

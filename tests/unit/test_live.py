@@ -19,8 +19,10 @@ from click.testing import CliRunner
 from flsim.cli import cli
 from flsim.errors import RunError
 from flsim.observe.ending import write_ending
-from flsim.observe.live import LiveServer, ProgressFile, progress_file
+from flsim.observe.live import progress_file
+from flsim.observe.live.progress_file import ProgressFile
 from flsim.observe.live.reading import ProgressReader
+from flsim.observe.live.server import LiveServer
 from flsim.records import EndingRecord, Outcome, TaskRecord, VersionRecord
 from flsim.running import run
 from flsim.scenario import read_scenario
