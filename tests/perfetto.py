@@ -1,18 +1,13 @@
 """SQL over a trace, as Perfetto's trace processor answers it.
 
-The processor is a binary that the package `perfetto` downloads when it is first used. Where it is there
-(`PERFETTO_TRACE_PROCESSOR` names it, or an earlier use left it in the package's cache), it answers. In
-any case a reader of ours does: it imports the Trace Event Format into the same tables of SQLite, by the
-rules of Perfetto's importer, so that the same SQL runs over both.
+A stand-in that needs no browser: it imports the Trace Event Format into the same tables of SQLite, by the
+rules of Perfetto's importer. `tests/trace_processor.py` has the trace processor itself, and the tests with
+a browser see to it that both answer the same.
 """
 
 import gzip
-import hashlib
 import json
-import os
-import platform
 import sqlite3
-import sys
 from collections import defaultdict
 from collections.abc import Callable
 from decimal import Decimal
@@ -38,36 +33,6 @@ CREATE TABLE flow (id INTEGER PRIMARY KEY, slice_out INTEGER, slice_in INTEGER);
 CREATE TABLE args (arg_set_id INTEGER, flat_key TEXT, value);
 CREATE INDEX by_set ON args (arg_set_id, flat_key);
 """
-
-
-def processor() -> Path | None:
-    """Return Perfetto's own binary; None where there is none on this machine."""
-    if named := os.environ.get("PERFETTO_TRACE_PROCESSOR"):
-        return Path(named)
-    from perfetto.prebuilts.manifests.trace_processor_shell import TRACE_PROCESSOR_SHELL_MANIFEST
-
-    for entry in TRACE_PROCESSOR_SHELL_MANIFEST:
-        here = sys.platform, platform.machine().lower()
-        if entry.get("platform") == here[0] and here[1] in entry.get("machine", []):
-            cached = Path.home() / ".local" / "share" / "perfetto" / "prebuilts"
-            for path in sorted(cached.glob("trace_processor_shell*")):
-                if hashlib.sha256(path.read_bytes()).hexdigest() == entry["sha256"]:
-                    return path
-    return None
-
-
-def perfetto(trace: Path, binary: Path) -> Query:
-    """Open a trace in Perfetto's trace processor."""
-    from perfetto.trace_processor import TraceProcessor, TraceProcessorConfig
-
-    opened = TraceProcessor(trace=str(trace), config=TraceProcessorConfig(bin_path=str(binary)))
-
-    def query(sql: str) -> Rows:
-        found = opened.query(sql)
-        names = found.column_names
-        return [tuple(getattr(row, name) for name in names) for row in found]
-
-    return query
 
 
 def ours(trace: Path) -> Query:
@@ -100,9 +65,9 @@ class _Import:
         self._sets = 0
 
     def read(self, trace: dict[str, Any]) -> None:
-        """Read all events, sorted by time as they stand; those of one instant keep their order."""
+        """Read all events, sorted by time; at one instant the ends of arrows come after all else."""
         events = trace["traceEvents"]
-        for event in sorted(events, key=lambda event: event["ts"]):
+        for event in sorted(events, key=lambda event: (event["ts"], event["ph"] in "stf")):
             getattr(self, f"_{event['ph']}")(event)
 
     def _process(self, pid: int) -> int:

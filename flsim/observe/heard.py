@@ -6,6 +6,7 @@ from flsim.observe.edge_journal import HierarchyParquetJournal
 from flsim.observe.journal import ParquetJournal
 from flsim.protocols import Journal
 from flsim.records import (
+    AbsenceRecord,
     EdgeVersionRecord,
     ErrandRecord,
     MetadataRecord,
@@ -29,6 +30,7 @@ class HeardJournal:
         self._on_version = on_version
         self.metadata: Callable[[MetadataRecord], None] = journal.metadata
         self.secure_session: Callable[[SecureSessionRecord], None] = journal.secure_session
+        self.absence: Callable[[AbsenceRecord], None] = journal.absence
         self.errand: Callable[[ErrandRecord], None] = journal.errand
 
     def task(self, record: TaskRecord) -> None:

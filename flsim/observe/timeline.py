@@ -34,11 +34,13 @@ from flsim.observe.tables import EdgeTables, Tables, task_records, version_recor
 from flsim.observe.trace_clients import ClientTracks
 from flsim.observe.trace_counters import counters, thinned
 from flsim.observe.trace_events import (
+    DISPATCHES,
     FIRST_CLIENT_THREAD,
     MARKS,
     NETWORK,
     ON_SERVER,
     SERVER,
+    VERSIONS,
     Event,
     Track,
     edge_track,
@@ -46,6 +48,7 @@ from flsim.observe.trace_events import (
     missed,
     moment,
     named,
+    on_edge,
     span,
     task_events,
 )
@@ -168,13 +171,14 @@ def _below_edges(
         made_s.setdefault(row.edge, {})[row.version] = row.time_s
     for task in tasks:
         edge = int(edges.of_client[task.client])
-        worker, asker = tracks.work(task.client), edge_track(edge)
+        worker, asker = tracks.work(task.client), on_edge(edge)
         yield from task_events(task, worker, asker, made_s.get(edge, {}), deadline_s=deadline_s)
     rows = [row for row in rows if row.time_s in part]
     for place in thinned(len(rows), most_points):
         edge, version, time_s, count, mean_staleness = rows[place]
         facts = {"tasks": count, "mean staleness": mean_staleness} if count else {}
-        yield moment(f"version {version}", "edge version", edge_track(edge), microseconds(time_s), facts)
+        track = on_edge(edge).versions
+        yield moment(f"version {version}", "edge version", track, microseconds(time_s), facts)
 
 
 def _shown_versions(
@@ -210,34 +214,35 @@ def _server_spans(tasks: list[TaskRecord], versions: list[VersionRecord]) -> Ite
         facts |= {"accuracy": row.accuracy, "loss": row.loss, "model_sha256": row.model_sha256}
         known = {key: value for key, value in facts.items() if without_nan(value) is not None}
         title = f"version {row.version}"
-        yield span(title, "version", ON_SERVER, instant, instant + lengths[instant], known)
+        yield span(title, "version", VERSIONS, instant, instant + lengths[instant], known)
     for instant, group in dispatched.items():
         facts = {"tasks": len(group), "base versions": sorted({task.base_version for task in group})}
-        yield span("dispatch", "dispatch", ON_SERVER, instant, instant + lengths[instant], facts)
+        yield span("dispatch", "dispatch", DISPATCHES, instant, instant + lengths[instant], facts)
 
 
 def _place(event: Event) -> tuple[float, int]:
-    """Return where an event stands in the file: a viewer ties an arrow to the span opened last.
+    """Return where an event stands in the file: an arrow holds on to the span last opened on its track.
 
-    At one instant a version comes first, then the arrows that end there, then what follows from it.
-    Sorting keeps all else as it was made: spans before their arrows, a task before the client's next.
+    Arrows come after the spans of their instant. Sorting keeps all else as it was made, a task before the
+    client's next.
     """
-    first = 0 if event.get("cat") == "version" else 1 if event["ph"] == "f" else 2
-    return event["ts"], first
+    return event["ts"], event["ph"] in "stf"
 
 
 def _names(tables: Tables, sample: Sample, tracks: ClientTracks) -> Iterator[Event]:
     """Yield the names and the order of the processes and of the tracks."""
-    yield from named("process", "server", ON_SERVER, 0)
-    yield from named("thread", "server", ON_SERVER, 0)
+    yield from named("process", "server", DISPATCHES, 0)
+    yield from named("thread", "dispatches", DISPATCHES, 0)
+    yield from named("thread", "versions", VERSIONS, 1)
     if tables.secure_sessions is not None:
-        yield from named("thread", "secure aggregation", SESSIONS, 1)
-    yield from named("thread", "marks", MARKS, 2)
+        yield from named("thread", "secure aggregation", SESSIONS, 2)
+    yield from named("thread", "marks", MARKS, 3)
     yield from named("process", "network", Track(NETWORK, NETWORK), 1)
     if (edges := tables.edges) is not None:
         yield from named("process", "edges", edge_track(0), 2)
         for edge in compute.unique(edges.versions["edge"]).sort().to_pylist():
-            yield from named("thread", f"edge {edge}", edge_track(edge), edge)
+            yield from named("thread", f"edge {edge}", edge_track(edge), 2 * edge)
+            yield from named("thread", f"edge {edge}: versions", on_edge(edge).versions, 2 * edge + 1)
     ids = [sample.tasks["client"]]
     away: frozenset[int] = frozenset()
     if sample.absences is not None:

@@ -15,9 +15,11 @@ SERVER = 1  # process ids; a thread of the same number would pass for a process'
 EDGES = 20_000_000
 CLIENTS = 30_000_000  # of the first device class; the others follow
 NETWORK = 40_000_000
-SERVER_THREAD = 1  # thread ids are of all processes: a viewer may know a thread by its id alone
+DISPATCHES_THREAD = 1  # thread ids are of all processes: a viewer may know a thread by its id alone
+VERSIONS_THREAD = 2
 FIRST_CLIENT_THREAD = 3
 FIRST_EDGE_THREAD = EDGES + 1  # above those of all clients
+_FIRST_EDGE_VERSIONS_THREAD = EDGES + 5_000_000
 FIRST_AWAY_THREAD = 50_000_000
 _MARKS_THREAD = 49_000_000
 
@@ -31,19 +33,39 @@ class Track(NamedTuple):
     thread: int
 
 
-ON_SERVER = Track(SERVER, SERVER_THREAD)
-MARKS = Track(SERVER, _MARKS_THREAD)  # apart, since an arrow holds on to what is last on its track
+DISPATCHES = Track(SERVER, DISPATCHES_THREAD)
+VERSIONS = Track(SERVER, VERSIONS_THREAD)
+MARKS = Track(SERVER, _MARKS_THREAD)
+
+
+class Asker(NamedTuple):
+    """Who asks for tasks: where its dispatches stand, and where the versions that it makes.
+
+    These are two tracks, since an arrow holds on to the span of its track that was opened last, and at the
+    instant of a version the next tasks are dispatched.
+    """
+
+    dispatches: Track
+    versions: Track
+
+
+ON_SERVER = Asker(DISPATCHES, VERSIONS)
 
 
 def edge_track(edge: int) -> Track:
-    """Return the track of an edge server."""
+    """Return the track of an edge server's work."""
     return Track(EDGES, edge + FIRST_EDGE_THREAD)
+
+
+def on_edge(edge: int) -> Asker:
+    """Return where an edge server asks, as part of its work, and where its versions stand."""
+    return Asker(edge_track(edge), Track(EDGES, edge + _FIRST_EDGE_VERSIONS_THREAD))
 
 
 def task_events(
     task: TaskRecord,
     worker: Track,
-    asker: Track,
+    asker: Asker,
     made_s: Mapping[int, float],
     *,
     attacked: bool = False,
@@ -85,17 +107,17 @@ def missed(task: TaskRecord, deadline_s: float | None) -> bool:
 
 
 def _arrows(
-    task: TaskRecord, upload: Span, worker: Track, asker: Track, aggregated: float
+    task: TaskRecord, upload: Span, worker: Track, asker: Asker, aggregated: float
 ) -> Iterator[Event]:
     """Yield the arrow from dispatch to version, and the wait of the update at who asked for it."""
     ended = microseconds(upload.end_s)
     # A viewer takes a span to be open until just before its end, so the arrow holds on there.
     arrival = max(microseconds(upload.start_s), ended - _TICK_US)
-    yield _flow("s", task, asker, microseconds(task.dispatched_s))
+    yield _flow("s", task, asker.dispatches, microseconds(task.dispatched_s))
     yield _flow("t", task, worker, arrival)
-    yield _flow("f", task, asker, aggregated)
+    yield _flow("f", task, asker.versions, aggregated)
     waiting: Event = {"name": "waiting", "cat": "waiting", "id": task.task}
-    waiting |= {"pid": asker.process, "tid": asker.thread}
+    waiting |= {"pid": asker.versions.process, "tid": asker.versions.thread}
     facts = {"task": task.task, "client": task.client, "staleness": task.staleness}
     yield waiting | {"ph": "b", "ts": ended, "args": facts}
     yield waiting | {"ph": "e", "ts": max(ended, aggregated)}

@@ -1,6 +1,8 @@
-"""The trace of a run in SQL: it has exactly the tasks, stages and counters of the records."""
+"""The trace of a run in SQL: it has exactly the tasks, stages and counters of the records.
 
-from collections.abc import Iterator
+Here a reader of ours answers; tests/browser/test_perfetto.py asks Perfetto's own trace processor the same.
+"""
+
 from pathlib import Path
 
 import pyarrow.parquet as parquet
@@ -12,7 +14,7 @@ from flsim.observe.tables import read_tables, spans, task_records
 from flsim.running import run
 from flsim.scenario import read_scenario, scenario_from
 from tests.integration.command import SCENARIOS
-from tests.perfetto import Query, ours, perfetto, processor
+from tests.perfetto import Query, ours
 
 TICK_NS = 125  # an eighth of a microsecond: what the file's times are rounded to
 
@@ -42,15 +44,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run(scenario_from(data)).folder
 
 
-@pytest.fixture(scope="module", params=["Perfetto's own", "SQLite"])
-def query(request: pytest.FixtureRequest, folder: Path) -> Iterator[Query]:
-    trace = folder / "timeline.json.gz"
-    if request.param == "SQLite":
-        yield ours(trace)
-    elif (binary := processor()) is None:
-        pytest.skip("Perfetto's trace processor is not on this machine: PERFETTO_TRACE_PROCESSOR names one")
-    else:
-        yield perfetto(trace, binary)
+@pytest.fixture(scope="module")
+def query(folder: Path) -> Query:
+    return ours(folder / "timeline.json.gz")
 
 
 def ns(seconds: float) -> int:

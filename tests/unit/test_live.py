@@ -18,11 +18,15 @@ from click.testing import CliRunner
 
 from flsim.cli import cli
 from flsim.errors import RunError
+from flsim.observe.edge_journal import HierarchyParquetJournal
 from flsim.observe.ending import write_ending
+from flsim.observe.heard import heard
+from flsim.observe.journal import ParquetJournal
 from flsim.observe.live import progress_file
 from flsim.observe.live.progress_file import ProgressFile
 from flsim.observe.live.reading import ProgressReader
 from flsim.observe.live.server import LiveServer
+from flsim.protocols import HierarchyJournal, PresenceJournal, SecureJournal
 from flsim.records import EndingRecord, Outcome, TaskRecord, VersionRecord
 from flsim.running import run
 from flsim.scenario import read_scenario
@@ -386,3 +390,17 @@ def test_the_command_says_where_the_page_is(folder: Path, monkeypatch: pytest.Mo
     done = CliRunner().invoke(cli, ["ui", os.fspath(folder), "--no-browser"])
     assert done.exit_code == 0
     assert f"{folder} is shown at http://127.0.0.1:" in done.output
+
+
+@pytest.mark.parametrize("journal", [ParquetJournal, HierarchyParquetJournal])
+def test_a_journal_that_is_listened_to_takes_all_that_it_takes_alone(
+    journal: type[ParquetJournal], tmp_path: Path
+) -> None:
+    """What a journal is asked for is found by its methods: one that is missing would not be noticed."""
+    with journal(tmp_path) as alone:
+        listened = heard(alone, lambda record: None)
+        protocols = (HierarchyJournal, PresenceJournal, SecureJournal)
+        assert [isinstance(listened, each) for each in protocols] == [
+            isinstance(alone, each) for each in protocols
+        ]
+        assert isinstance(alone, PresenceJournal)

@@ -184,9 +184,9 @@ def test_counters_of_version_and_accuracy(tmp_path, run):
 def test_tracks_have_names(tmp_path, run):
     names = where(events_of(tmp_path, run), name="thread_name")
     clients = sorted({task.client for task in run.tasks})
-    assert [event["args"]["name"] for event in names[:2]] == ["server", "marks"]
-    assert [int(event["args"]["name"].removeprefix("client ")) for event in names[2:]] == clients
-    assert [event["tid"] for event in names[2:]] == [client + FIRST_CLIENT_THREAD for client in clients]
+    assert [event["args"]["name"] for event in names[:3]] == ["dispatches", "versions", "marks"]
+    assert [int(event["args"]["name"].removeprefix("client ")) for event in names[3:]] == clients
+    assert [event["tid"] for event in names[3:]] == [client + FIRST_CLIENT_THREAD for client in clients]
     processes = where(events_of(tmp_path, run), name="process_name")
     assert [event["args"]["name"] for event in processes] == ["server", "network", "clients: phone"]
 
