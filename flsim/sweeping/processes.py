@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
 
 Command = Sequence[str]
+_FORCING = ("FORCE_COLOR", "TTY_COMPATIBLE")
 Ended = tuple[int, int, str]  # the number of a command, its exit code, what it said on standard error
 
 
@@ -51,5 +52,9 @@ def on_ray(commands: Sequence[Command], address: str, workers: int | None) -> It
 
 
 def _run(command: Command) -> tuple[int, str]:
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)  # noqa: S603
+    # What a run says is kept as text: colours that the user forces are for the screen.
+    plain = {name: value for name, value in os.environ.items() if name not in _FORCING}
+    done = subprocess.run(  # noqa: S603
+        command, env=plain, capture_output=True, text=True, errors="replace", check=False
+    )
     return done.returncode, done.stderr
