@@ -26,7 +26,9 @@ def validate(scenario: Path, overrides: tuple[str, ...], verbose: bool) -> int:
 @cli.command()
 @scenario_file
 @overriding
-@click.option("--out", metavar="FILE.png", type=click.Path(path_type=Path), help="Draw the fleet, too.")
+@click.option(
+    "--out", metavar="FILE", type=click.Path(path_type=Path), help="Draw the fleet, too: .png, .svg, .pdf."
+)
 @verbosely
 def describe(scenario: Path, overrides: tuple[str, ...], out: Path | None, verbose: bool) -> int:
     """Show a scenario's fleet before anything runs: speed, bandwidth, availability over a day."""

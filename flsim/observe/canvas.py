@@ -131,6 +131,9 @@ def written(figure: "Figure", form: str) -> bytes:
 
     picture = io.BytesIO()
     with style.context(["default", _STYLE | _PRINTED]):
+        if figure.get_layout_engine() is not None:  # which would move things a little whenever it is drawn
+            figure.draw_without_rendering()
+            figure.set_layout_engine("none")
         figure.savefig(picture, format=form, metadata=_METADATA[form])
     return picture.getvalue()
 

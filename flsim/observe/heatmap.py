@@ -5,12 +5,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from flsim.observe.canvas import SEQUENTIAL, SMALL, new_figure, save, styled
 from flsim.observe.labels import labels
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _MEASURE = "final_accuracy"
 _CELL_INCHES = 0.62, 0.3
@@ -53,11 +56,12 @@ def write_heatmap(table: Path, rows: str, columns: str) -> Path | None:
         matrix = matrix_of(list(csv.DictReader(file)), rows, columns)
     if not matrix.runs:
         return None
-    return _draw(table.with_name("heatmap.png"), matrix, rows, columns)
+    return save(figure_of_matrix(matrix, rows, columns), table.with_name("heatmap.png"))
 
 
 @styled
-def _draw(path: Path, matrix: Matrix, rows: str, columns: str) -> Path:
+def figure_of_matrix(matrix: Matrix, rows: str, columns: str) -> "Figure":
+    """Return the matrix as a heat map with its numbers. `rows`, `columns`: the keys that vary."""
     values = np.array(matrix.cells, dtype=float)  # None becomes NaN
     lowest, highest = float(np.nanmin(values)), float(np.nanmax(values))
     tilted = max(map(len, matrix.columns)) > 6
@@ -88,4 +92,4 @@ def _draw(path: Path, matrix: Matrix, rows: str, columns: str) -> Path:
     bar.set_label(measure)
     bar.ax.tick_params(labelsize=SMALL)
     bar.outline.set_visible(False)
-    return save(figure, path)
+    return figure

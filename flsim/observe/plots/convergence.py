@@ -108,7 +108,7 @@ def _draw_accuracy(figure: "Figure", axes: "Axes", accuracy: Points) -> None:
         marker="D",
         markersize=5,
         markerfacecolor="none",
-        markeredgecolor=VERMILION,
+        color=VERMILION,
         clip_on=False,
     )
     label = f"of the best: {first}" + (f",\n{rest}" if rest else "")

@@ -79,10 +79,10 @@ def _draw_curve(
     axes.plot(
         champion.time_s / second,
         best,
+        color=VERMILION,
         marker="o",
         markersize=7,
         markerfacecolor="none",
-        markeredgecolor=VERMILION,
         markeredgewidth=1.3,
         linestyle="",
         clip_on=False,

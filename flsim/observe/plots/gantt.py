@@ -179,6 +179,7 @@ def _draw_marks(axes: "Axes", bars: list[_Bar], end_s: float, second: float) -> 
                 [bar.task.ended_s / second for bar in ended],
                 [bar.row for bar in ended],
                 linestyle="",
+                color=OUTCOME_COLOURS[outcome],
                 marker=mark,
                 markersize=3.6 if hollow else 5,
                 markerfacecolor="white" if hollow else OUTCOME_COLOURS[outcome],

@@ -50,7 +50,8 @@ def figure_metrics(tables: Tables) -> "Figure | None":
         if row["metrics"] is not None
     ]
     figure = new_figure(COLUMN, 0.4 + 2.3 * len(panels))
-    for axes, panel in zip(figure.subplots(len(panels), squeeze=False)[:, 0], panels, strict=True):
+    drawn = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
+    for axes, panel in zip(drawn, panels, strict=True):
         _draw_curves(axes, panel, rows)
         axes.set_xlim(0, max(times.values()) / second or 1)
         axes.set_ylabel("score (0 to 1)" if panel is shares else f"{panel[0]} (central test)")
