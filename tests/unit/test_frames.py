@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from flsim.errors import RunError
+from flsim.observe.comparison import Comparison, Estimate, MethodRow
 from flsim.observe.frames import frame, frame_of
 from flsim.records import Outcome
 from tests.unit.recorded import Run, synchronous_run, tables_of
@@ -56,3 +57,13 @@ def test_without_pandas_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(RunError, match=r"needs the package pandas: pip install 'flsim-des\[pandas\]'"):
         frame_of([])
+
+
+def test_a_comparison_has_columns_for_the_ends_of_its_intervals() -> None:
+    time_s, gain = Estimate(2.0, 1.0, 4.0, 3), Estimate(0.5, None, None, 1)
+    row = MethodRow("sync", 3, 3, time_s, None, None, None, None, gain)
+    got = Comparison(0.9, (row,)).to_frame().iloc[0]
+    assert [got[name] for name in ("method", "runs", "reached", "target")] == ["sync", 3, 3, 0.9]
+    assert [got[name] for name in ("time_s", "time_s_low", "time_s_high")] == [2.0, 1.0, 4.0]
+    assert got["accuracy_gain"] == 0.5
+    assert all(math.isnan(got[name]) for name in ("accuracy_gain_low", "accuracy_gain_high", "updates"))
