@@ -187,6 +187,25 @@ def test_the_selections_that_the_page_lists() -> None:
     }
 
 
+def test_the_speeds_beside_other_simulators_are_those_that_were_measured() -> None:
+    measured = {
+        (network, peer.strip()): ratio.strip()
+        for network, peers, ratios in re.findall(
+            r"^\| (\w+): ratio of rates \|(.*)\|\n.*\n\| flsim, auto \|(.*)\|$",
+            (REPOSITORY / "docs" / "performance.md").read_text(),
+            re.MULTILINE,
+        )
+        for peer, ratio in zip(peers.split("|"), ratios.split("|"), strict=True)
+    }
+    page = (REPOSITORY / "docs" / "comparison.md").read_text()
+    table = re.search(r"^\| network \|(.*)\|\n.*\n((?:\|.*\n)+)", page, re.MULTILINE)
+    assert table is not None
+    peers = [peer.strip() for peer in table[1].split("|")]
+    for row in table[2].splitlines():
+        network, *ratios = (cell.strip() for cell in row.strip("|").split("|"))
+        assert ratios == [measured.get((network, peer), "") for peer in peers]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", _prose(page)):

@@ -3,7 +3,6 @@
 import sys
 
 import pytest
-
 from flsim.sweep.processes import here
 
 
