@@ -155,6 +155,14 @@ def test_a_changed_entry_of_the_manifest_is_named(own: Path) -> None:
     assert _damage(verify(own)) == ("governance/manifest.json", "records_sha256")
 
 
+def test_a_manifest_that_says_the_same_in_another_form_is_changed(own: Path) -> None:
+    path = own / "governance" / "manifest.json"
+    path.write_bytes(path.read_bytes().replace(b'\n "audit"', b'\n\t"audit"', 1))
+    file, place = _damage(verify(own))
+    assert file == "governance/manifest.json"
+    assert place.endswith("not written as a manifest is")
+
+
 def test_what_is_missing_and_what_came_later_are_told(own: Path) -> None:
     (own / "metrics.csv").unlink()
     (own / "notes.txt").write_text("mine")
