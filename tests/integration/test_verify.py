@@ -94,7 +94,7 @@ def _assert_all_found(folder: Path, count: int) -> None:
                     f"lines {line_of(at)} to {line_of(at) + 1}",
                 )
             elif name.endswith(".parquet"):
-                assert place.startswith(("row", "column", "the table's footer")), place
+                assert place.startswith(("row", "column", "the table's head or footer")), place
 
 
 def _line_of(content: bytes) -> Callable[[int], int]:
