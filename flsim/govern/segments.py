@@ -180,7 +180,7 @@ def _place_in_table(known: Segments, content: bytes) -> str:
         names = ", ".join(dict.fromkeys(chunk.column for chunk in wrong)) if len(wrong) <= 3 else ""
         return rows + (f", column {names}" if names else "")
     if not wrong:
-        return "the table's footer, which says where its columns are"
+        return "the table's head or footer, outside of all columns"
     low = min(chunk.first_row for chunk in wrong)
     high = max(chunk.first_row + chunk.rows for chunk in wrong) - 1
     names = ", ".join(dict.fromkeys(chunk.column for chunk in wrong))

@@ -94,7 +94,7 @@ def _assert_all_found(folder: Path, count: int) -> None:
                     f"lines {line_of(at)} to {line_of(at) + 1}",
                 )
             elif name.endswith(".parquet"):
-                assert place.startswith(("row", "column", "the table's footer")), place
+                assert place.startswith(("row", "column", "the table's head or footer")), place
 
 
 def _line_of(content: bytes) -> Callable[[int], int]:
@@ -153,6 +153,14 @@ def test_a_changed_entry_of_the_manifest_is_named(own: Path) -> None:
     path = own / "governance" / "manifest.json"
     path.write_bytes(path.read_bytes().replace(b'"records_sha256": "', b'"records_sha256": "0', 1))
     assert _damage(verify(own)) == ("governance/manifest.json", "records_sha256")
+
+
+def test_a_manifest_that_says_the_same_in_another_form_is_changed(own: Path) -> None:
+    path = own / "governance" / "manifest.json"
+    path.write_bytes(path.read_bytes().replace(b'\n "audit"', b'\n\t"audit"', 1))
+    file, place = _damage(verify(own))
+    assert file == "governance/manifest.json"
+    assert place.endswith("not written as a manifest is")
 
 
 def test_what_is_missing_and_what_came_later_are_told(own: Path) -> None:

@@ -14,10 +14,19 @@ from hypothesis import strategies as st
 from flsim.govern.audit import virtual_time
 from flsim.govern.audit_log import broken_link, chained, read_log
 from flsim.observe.tables import read_tables
-from tests.governed import EQUAL, NOISY, records_of, run_in, timed
+from tests.governed import EQUAL, NOISY, records_of, run_in, timed, trained
 
 LOSSY = timed()["fleet"] | {"failure": {"dropout": 0.3}}
 ROUNDS = {"kind": "sync", "cohort": 5, "over_selection": 1.4, "deadline": 12.0, "quorum": 4}
+
+
+def _diverging() -> dict[str, Any]:
+    """Return a scenario whose updates are no numbers: all of them are rejected."""
+    data = trained(stop={"updates": 2})
+    data["workload"]["training"]["optimizer"]["lr"] = 1e38
+    return data
+
+
 WORLDS: dict[str, dict[str, Any]] = {
     "rounds": timed(fleet=LOSSY, strategy=ROUNDS),
     "buffers": timed(fleet=LOSSY, strategy={"kind": "fedbuff", "concurrency": 8, "buffer_size": 3}),
@@ -49,7 +58,10 @@ WORLDS: dict[str, dict[str, Any]] = {
             "delta": 1e-6,
             "accounting": "rdp",
         },
+        stop={"time": 60.0},
     ),
+    "cut off": timed(fleet=LOSSY, strategy=ROUNDS, stop={"time": 33.0}),
+    "not finite": _diverging(),
     "outage": timed(
         fleet=timed()["fleet"]
         | {"failure": {"outages": [{"kind": "server", "start": "5 s", "duration": "5 s"}]}},
@@ -90,6 +102,43 @@ def test_an_update_is_of_the_tasks_that_went_into_it(world: Path) -> None:
         assert sorted(used.index) == [task for task, _ in record["active"]]
         assert record["time_s"] == versions.loc[version, "time_s"]
         assert record["event"] == ("update" if version else "initial")
+
+
+def test_what_came_to_nothing_is_in_the_record_of_its_round_or_the_next_one(world: Path) -> None:
+    tasks, records = _tasks(world), records_of(world)
+    sync = "kind: sync" in (world / "scenario.yaml").read_text()
+    for record in records[:-1]:
+        lost = [task for task, _, outcome in record["dropped"] if outcome in ("dropped", "lost")]
+        for task, row in tasks.loc[lost].iterrows():
+            others = [other for other, _ in record["selected"] if other != task]
+            if sync:
+                assert set(tasks.loc[others, "dispatched_s"]) <= {row.dispatched_s}
+            else:
+                later = [other["time_s"] for other in records[1:] if other["time_s"] >= row.ended_s]
+                assert record["time_s"] == later[0]
+
+
+def test_rejected_updates_are_not_active(tmp_path: Path) -> None:
+    folder = run_in(tmp_path, WORLDS["not finite"])
+    rejected = _tasks(folder).query("outcome == 'rejected'").index.tolist()
+    said = [
+        task
+        for record in records_of(folder)
+        for task, _, outcome in record["dropped"]
+        if outcome == "rejected"
+    ]
+    assert sorted(said) == sorted(rejected)
+    assert rejected
+
+
+def test_a_round_that_the_end_cut_off_is_not_skipped(tmp_path: Path) -> None:
+    folder = run_in(tmp_path, WORLDS["cut off"])
+    unfinished = _tasks(folder).query("outcome == 'unfinished'")
+    assert len(unfinished)
+    last = records_of(folder)[-1]
+    assert {tuple(part[:2]) for part in last["dropped"] if part[2] == "unfinished"} == {
+        (task, client) for task, client in unfinished.client.items()
+    }
 
 
 def test_records_are_numbered_in_the_order_of_time_and_end_with_the_reason(world: Path) -> None:
