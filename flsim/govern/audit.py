@@ -170,12 +170,12 @@ def _settle(scenario: Scenario, events: Sequence[_Event], tasks: Sequence[TaskRe
         version = task.aggregated_version if task.outcome in _USED else led_to.get(task.task)
         if task.task in taken:
             continue
-        if version is not None:
+        if version is not None and version in by_version:  # in tables that nobody has changed, it is
             by_version[version].tasks.append(task)
-        elif task.outcome is Outcome.UNFINISHED:
+        elif version is not None or task.outcome is Outcome.UNFINISHED:
             events[-1].tasks.append(task)
         else:
-            events[max(1, bisect_left(times, task.ended_s))].tasks.append(task)
+            events[min(max(1, bisect_left(times, task.ended_s)), len(times))].tasks.append(task)
 
 
 def _written(scenario: Scenario, events: Sequence[_Event], epsilon: float | None) -> Iterator[AuditRecord]:

@@ -66,7 +66,8 @@ def lineage(folder: Path, version: int, depth: int | None = None) -> list[Origin
         raise RunError(f"{folder} has no version {version}; it has 0 to {len(found) - 1}")
     reached, border = {version}, {version}
     for _ in range(version if depth is None else depth):
-        border = {before for number in border for before in found[number].before} - reached
+        border = {before for number in border for before in found[number].before if before < len(found)}
+        border -= reached
         if not border:
             break
         reached |= border
@@ -126,7 +127,7 @@ def _below(tables: Tables, edges: EdgeTables) -> dict[int, Sequence[TaskRecord]]
     for task in task_records(tables.tasks):
         if task.outcome is Outcome.AGGREGATED and task.aggregated_version is not None:
             edge = int(edges.of_client[task.client])
-            used[edge].append((made_s[edge, task.aggregated_version], task))
+            used[edge].append((made_s.get((edge, task.aggregated_version), -1.0), task))
     return {
         task.task: [
             under

@@ -7,12 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as parquet
 import pytest
 from click.testing import CliRunner
 
 from flsim.cli import cli
 from flsim.errors import EXIT_DONE, EXIT_ERROR, ScenarioError
 from flsim.govern.compliance import CHECKS, Checked, comply
+from flsim.govern.lineage import lineage
 from flsim.govern.policy import Policy, read_policy
 from tests.governed import EQUAL, NOISY, records_of, reseal, rewrite_log, run_in, timed, trained
 from tests.integration.command import REPOSITORY
@@ -293,6 +295,17 @@ def test_the_command_gives_json(runs: Runs, default_policy: Path) -> None:
     assert found["files"]["changed"] == []
     assert [check["number"] for check in found["checks"]] == list(range(1, 16))
     assert {check["status"] for check in found["checks"]} == {"pass", "fail", "not applicable"}
+
+
+def test_tables_with_a_row_less_are_judged_and_fail(runs: Runs, tmp_path: Path) -> None:
+    """Whatever they were changed to, the checks come to an end."""
+    for table, rows in (("versions", [0, 2, 3, 4, 5, 6]), ("tasks", list(range(5, 20)))):
+        cut = shutil.copytree(runs.of("plain"), tmp_path / table)
+        path = cut / f"{table}.parquet"
+        parquet.write_table(parquet.read_table(path).take(rows), path)
+        found = {check.number: check.status for check in comply(cut, Policy())}
+        assert found[2] == "fail"
+        lineage(cut, 3)
 
 
 def test_a_run_whose_tables_are_unreadable_is_not_judged_but_its_damage_is_told(
