@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
-from flsim.cli import data, results, run, scenarios, sweep  # noqa: F401 - they add their commands
+from flsim.cli import data, results, resume, run, scenarios, sweep  # noqa: F401 - they add their commands
 from flsim.cli.group import cli, silence
 from flsim.errors import EXIT_DONE, EXIT_ERROR, EXIT_INTERRUPTED, EXIT_USAGE, FlsimError
 

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 from flsim.errors import RunError
+from flsim.observe.blocks import JOURNAL
 from flsim.observe.files import write_bytes
 
 SCENARIO = "scenario.yaml"
@@ -17,6 +18,7 @@ _FILES = (
     "edge_tasks.parquet",
     "edge_versions.parquet",
     "factorisation.parquet",
+    JOURNAL,
     "ending.parquet",
     "leakage.parquet",
     "metrics.csv",
@@ -30,7 +32,7 @@ _FILES = (
     "timeline.json.gz",
     "versions.parquet",
 )
-_FOLDERS = ("plots",)
+_FOLDERS = ("checkpoints", "plots")
 
 
 def open_folder(parent: Path, name: str, scenario_yaml: str) -> Path:
@@ -49,6 +51,18 @@ def open_folder(parent: Path, name: str, scenario_yaml: str) -> Path:
             )
         _remove_earlier_run(folder)
         write_bytes(folder / SCENARIO, scenario_yaml.encode())
+    except OSError as error:
+        raise RunError(f"{folder}: cannot be written: {error.strerror or error}") from error
+    return folder
+
+
+def reopen_folder(folder: Path) -> Path:
+    """Return the folder of a run that goes on, with nothing but what it goes on from: see docs/durability.md."""
+    try:
+        for file in _FILES:
+            if file != JOURNAL:
+                (folder / file).unlink(missing_ok=True)
+        shutil.rmtree(folder / "plots", ignore_errors=True)
     except OSError as error:
         raise RunError(f"{folder}: cannot be written: {error.strerror or error}") from error
     return folder

@@ -11,6 +11,7 @@ from flsim.policy import AnySelection, AnyStrategy
 from flsim.policy.selections import UniformSelection
 from flsim.scenario.aggregation import Mean
 from flsim.scenario.attack import AnyAttack
+from flsim.scenario.checkpoint import Checkpoint
 from flsim.scenario.client_privacy import AnyPrivacy
 from flsim.scenario.compression import Compression
 from flsim.scenario.drifting import check_drift
@@ -52,6 +53,7 @@ class Scenario(Section):
     evaluation: Evaluate = Evaluate()
     executor: AnyExecutor = Auto()
     output: Output = Output()
+    checkpoint: Checkpoint | None = None
 
     @property
     def served(self) -> int:
@@ -60,8 +62,8 @@ class Scenario(Section):
 
     @property
     def sha256(self) -> str:
-        """The hash of all that a run depends on: of everything but its name, and where its files go."""
-        data = self.model_dump(mode="json", exclude={"name": True, "output": {"dir"}})
+        """The hash of all that a run depends on: of everything but its name, and its files."""
+        data = self.model_dump(mode="json", exclude={"name": True, "output": {"dir"}, "checkpoint": True})
         text = json.dumps(data, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
