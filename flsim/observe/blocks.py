@@ -17,7 +17,8 @@ import pyarrow as pa
 from flsim.observe.frames import FrameAt, FrameWriter
 
 JOURNAL = "journal.flsim"
-BUSY_ROWS = 256  # in a block that a server update ends, where nothing trains and rows come by the thousand
+BUSY_ROWS = 1024  # in a block that a server update ends, where nothing trains and rows come by the thousand
+WORDS = b"words"  # the words that the numbers of a column stand for, as metadata of its field
 _SYNC_S = 5.0
 
 Json = dict[str, object] | list[object]
@@ -37,6 +38,7 @@ class Blocks:
         self.fewest_rows = fewest_rows
         self._file = FrameWriter(path, before)
         self._schemas: dict[str, pa.Schema] = {}
+        self._coded: dict[str, list[int]] = {}  # which columns of a table are written as numbers of words
         self._answers: list[object] = []
         self._clock = clock
         self._synced_s = clock()
@@ -49,12 +51,15 @@ class Blocks:
     def rows(self, table: str, batch: pa.RecordBatch) -> None:
         """Write rows of a table. Those of a table have one schema."""
         if table not in self._schemas:
-            self._schemas[table] = schema = pa.schema([_plain(field) for field in batch.schema])
+            schema = pa.schema([_plain(*each) for each in zip(batch.schema, batch.columns, strict=True)])
             self._file.write("schema", table.encode().ljust(16, b"\0") + schema.serialize().to_pybytes())
-        columns = [
-            column.cast(pa.string()) if pa.types.is_dictionary(column.type) else column
-            for column in batch.columns
-        ]
+            self._coded[table] = [
+                place for place, kind in enumerate(batch.schema.types) if pa.types.is_dictionary(kind)
+            ]
+            self._schemas[table] = schema
+        columns = batch.columns
+        for place in self._coded[table]:
+            columns[place] = columns[place].indices
         plain = pa.RecordBatch.from_arrays(columns, schema=self._schemas[table])
         self._file.write(table, plain.serialize().to_pybytes())
         self._sync_now_and_then()
@@ -99,6 +104,22 @@ class Blocks:
             self.sync()
 
 
-def _plain(field: pa.Field) -> pa.Field:
-    """Return the field without a dictionary, which a batch of rows would not bring along."""
-    return field.with_type(pa.string()) if pa.types.is_dictionary(field.type) else field
+def _plain(field: pa.Field, column: pa.Array) -> pa.Field:
+    """Return a field with its words beside it: a batch of rows would not bring a dictionary along."""
+    if not pa.types.is_dictionary(field.type):
+        return field
+    words = json.dumps(column.dictionary.to_pylist())
+    return field.with_type(field.type.index_type).with_metadata({WORDS: words})
+
+
+def with_words(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Return rows as they were handed to `Blocks.rows`, of rows that were read from a frame."""
+    fields, columns = [], []
+    for field, column in zip(batch.schema, batch.columns, strict=True):
+        if field.metadata and WORDS in field.metadata:
+            words = pa.array(json.loads(field.metadata[WORDS]), pa.string())
+            column = pa.DictionaryArray.from_arrays(column, words)
+            field = pa.field(field.name, column.type, field.nullable)
+        fields.append(field)
+        columns.append(column)
+    return pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))

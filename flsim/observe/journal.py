@@ -235,7 +235,7 @@ class ParquetJournal:
         if self._closed:
             raise RunError(f"the journal is closed; it cannot take {record}")
         self._versions.take(record, self._row_group_rows)
-        if self._blocks is not None and self._pending() >= self._blocks.fewest_rows:
+        if self._blocks is not None and self._tasks.pending + self._versions.pending >= self._blocks.fewest_rows:
             self.end_block()
 
     def end_block(self) -> None:
@@ -324,9 +324,6 @@ class ParquetJournal:
         """Return what there is, in the order in which blocks are written."""
         every = (self._tasks, self._versions, self._metadata, self._sessions, self._errands)
         return [writer for writer in every if writer is not None]
-
-    def _pending(self) -> int:
-        return sum(writer.pending for writer in self._writers())
 
     def _flush(self) -> None:
         if not self._closed:

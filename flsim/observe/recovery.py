@@ -7,16 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as compute
 
 from flsim.errors import RunError
-from flsim.observe.blocks import JOURNAL
+from flsim.observe.blocks import JOURNAL, with_words
 from flsim.observe.frames import FrameAt, Frames, read_frames
-from flsim.observe.schemas import TASKS_SCHEMA
-from flsim.records import Outcome
 
 _log = logging.getLogger(__name__)
-_OUTCOMES = pa.array([outcome.value for outcome in Outcome], pa.string())
 
 
 @dataclass
@@ -44,7 +40,7 @@ def recover(path: Path, *, with_rows: bool = True) -> Recovered:
                 found.notes.append((name, json.loads(body), frame))
             elif with_rows:
                 batch = pa.ipc.read_record_batch(pa.py_buffer(body), schemas[name])
-                found.rows.setdefault(name, []).append(batch)
+                found.rows.setdefault(name, []).append(with_words(batch))
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise RunError(f"{path} is not a journal of this flsim: {error}") from error
     return found
@@ -55,15 +51,4 @@ def recovered_rows(folder: Path) -> dict[str, pa.Table]:
     found = recover(folder / JOURNAL)
     damage = "" if found.frames.damage is None else f" {found.frames.damage}."
     _log.warning("%s: the run has not come to its end. Its tables are those of %s.%s", folder, JOURNAL, damage)
-    return {name: _with_outcomes(found.table(name)) for name in found.rows}
-
-
-def _with_outcomes(table: pa.Table) -> pa.Table:
-    """Return a table of tasks with its outcomes as a dictionary, as it has been written to parquet."""
-    wanted = TASKS_SCHEMA.field("outcome")
-    place = table.schema.get_field_index("outcome")
-    if place < 0 or "base_version" not in table.column_names:
-        return table
-    codes = compute.index_in(table["outcome"].combine_chunks(), _OUTCOMES).cast(pa.int8())
-    words = pa.DictionaryArray.from_arrays(codes, _OUTCOMES)
-    return table.set_column(place, wanted, words)
+    return {name: found.table(name) for name in found.rows}
