@@ -24,6 +24,7 @@ State = Any
 """Plain data, with tensors and arrays in it."""
 
 _TREE = "tree"
+_LINE_BYTES = 64  # torch begins a piece of memory at a multiple of these
 _FORMAT = {"format": "flsim state 1"}
 
 
@@ -42,7 +43,8 @@ def write_state(path: Path, state: State) -> None:
     from safetensors.torch import save
 
     packing = _Packing()
-    text = json.dumps(packing.packed(state), separators=(",", ":")).encode()
+    packed = {"data": packing.packed(state), "tensors": packing.how}
+    text = json.dumps(packed, separators=(",", ":")).encode()
     tree = torch.frombuffer(bytearray(text), dtype=torch.uint8)
     try:
         path.write_bytes(save(packing.tensors | {_TREE: tree}, _FORMAT))
@@ -58,9 +60,8 @@ def read_state(path: Path) -> State:
     try:
         loaded = load(path.read_bytes())
         tree = json.loads(loaded.pop(_TREE).numpy().tobytes())
-        # In memory of their own, where torch wants it to be: what a file has may begin at any byte.
-        tensors = {name: tensor.clone() for name, tensor in loaded.items()}
-        return _unpacked(tree, tensors)
+        tensors = {name: _laid(loaded[name], how) for name, how in tree["tensors"].items()}
+        return _unpacked(tree["data"], tensors)
     except OSError as error:
         raise RunError(f"{path} cannot be read: {error.strerror or error}") from error
     except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
@@ -72,6 +73,7 @@ class _Packing:
 
     def __init__(self) -> None:
         self.tensors: dict[str, Tensor] = {}
+        self.how: dict[str, dict[str, object]] = {}  # see `_lie`
         # By where a tensor is. It is held until all is written, so that nothing else comes to be there.
         self._names: dict[tuple[object, ...], tuple[str, Tensor]] = {}
         self._starts: set[int] = set()
@@ -83,7 +85,7 @@ class _Packing:
         if isinstance(value, np.generic):
             return value.item()
         if isinstance(value, Tensor):
-            return {"tensor": self._name(value), "device": str(value.device)}
+            return {"tensor": self._name(value)}
         if isinstance(value, np.ndarray):
             return {"array": self._name(torch.from_numpy(value.copy()))}
         if isinstance(value, Mapping):
@@ -101,7 +103,7 @@ class _Packing:
         if is_part or own.data_ptr() in self._starts:  # safetensors writes none that share their memory
             own = own.clone()
         self._starts.add(own.data_ptr())
-        self.tensors[name] = own
+        self.tensors[name], self.how[name] = own, _lie(tensor)
         self._names[place] = name, tensor
         return name
 
@@ -114,7 +116,24 @@ def _unpacked(value: Any, tensors: Mapping[str, Tensor]) -> State:
     if "map" in value:
         return {key: _unpacked(item, tensors) for key, item in value["map"]}
     if "tensor" in value:
-        tensor = tensors[value["tensor"]]
-        return tensor if value["device"] == "cpu" else tensor.to(value["device"])
+        return tensors[value["tensor"]]
     array: NDArray[Any] = tensors[value["array"]].numpy()
     return array
+
+
+def _lie(tensor: Tensor) -> dict[str, object]:
+    """Return where a tensor is, and how it lies in memory: a product of matrices may round otherwise for that."""
+    how: dict[str, object] = {"device": str(tensor.device)}
+    if not tensor.is_contiguous():
+        how["stride"] = list(torch.empty_like(tensor).stride())
+    if past := tensor.storage_offset() * tensor.element_size() % _LINE_BYTES:
+        how["past"] = past
+    return how
+
+
+def _laid(tensor: Tensor, how: Mapping[str, Any]) -> Tensor:
+    """Return a tensor in memory of its own that lies as one did: see `_lie`."""
+    past = how.get("past", 0) // tensor.element_size()
+    memory = torch.empty(past + tensor.numel(), dtype=tensor.dtype, device=how["device"])
+    stride = how.get("stride", tensor.stride())
+    return memory.as_strided(tensor.shape, stride, past).copy_(tensor)
