@@ -19,7 +19,7 @@ from flsim.observe.blocks import JOURNAL
 from flsim.observe.folder import SCENARIO, reopen_folder
 from flsim.observe.tables import ended_by
 from flsim.running import Plan, Run, carry_out
-from flsim.scenario import read_scenario
+from flsim.scenario import Scenario, read_scenario
 from flsim.sim.surroundings import Watch
 from flsim.sim.world import unwatched
 
@@ -33,16 +33,15 @@ def resume(folder: Path, *, watch: Watch = unwatched) -> Run:
     folder's scenario.yaml, was made by another flsim or another torch, or is still going on.
     """
     begun_s = time.perf_counter()
-    path = folder / SCENARIO
-    if not path.is_file():
-        raise RunError(f"{folder}: no folder of a run: it has no {SCENARIO}")
+    scenario, path = scenario_in(folder), folder / SCENARIO
     if not (folder / JOURNAL).is_file():
         raise RunError(f"{folder}: it has no {JOURNAL}, from which a run is resumed; run {path} instead")
     if (ending := ended_by(folder)) is not None and ending.stop_reason != "interrupted":
         if (folder / "summary.json").exists():
-            raise RunError(f"{folder}: the run has finished ({ending.stop_detail}): there is nothing to resume")
+            raise RunError(
+                f"{folder}: the run has finished ({ending.stop_detail}): there is nothing to resume"
+            )
     before, first = read_before(folder)
-    scenario = read_scenario(path)
     if first is not None:
         _check(path, first)
     for warning in before.warnings:
@@ -52,6 +51,13 @@ def resume(folder: Path, *, watch: Watch = unwatched) -> Run:
     given_sha256 = scenario.sha256 if first is None else str(first["scenario_sha256"])
     plan = Plan(scenario, given_sha256, timing_only, watch, begun_s)
     return carry_out(plan, lambda _: reopen_folder(folder), before)
+
+
+def scenario_in(folder: Path) -> Scenario:
+    """Return the scenario of the run in a folder. Raises RunError if it has none."""
+    if not (folder / SCENARIO).is_file():
+        raise RunError(f"{folder}: no folder of a run: it has no {SCENARIO}")
+    return read_scenario(folder / SCENARIO)
 
 
 def _check(path: Path, first: Mapping[str, Any]) -> None:

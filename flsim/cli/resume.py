@@ -6,7 +6,6 @@ import click
 
 from flsim.cli.group import Screen, cli, verbosely
 from flsim.errors import EXIT_DONE, EXIT_INTERRUPTED
-from flsim.scenario import read_scenario
 
 
 @cli.command()
@@ -16,10 +15,11 @@ from flsim.scenario import read_scenario
 def resume(folder: Path, quiet: bool, verbose: bool) -> int:
     """Go on with a run that was killed or interrupted, to the same end."""
     from flsim.resuming import resume as resume_run
+    from flsim.resuming import scenario_in
     from flsim.terminal import Watcher, print_result
 
     console = Screen()
-    watcher = Watcher(read_scenario(folder / "scenario.yaml"), console, quiet)
+    watcher = Watcher(scenario_in(folder), console, quiet)
     with watcher.watching():
         result = resume_run(folder, watch=watcher)
     print_result(result, console, quiet)

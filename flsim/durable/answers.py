@@ -110,7 +110,9 @@ class _Later(Generic[T]):
 def _update_written(result: UpdateResult) -> Any:
     return {
         "model": result.model_sha256,
-        "trained": [[task, list(facts.losses), facts.update_norm] for task, facts in result.trained.items()],
+        "trained": [
+            [task, list(facts.losses), facts.update_norm] for task, facts in result.trained.items()
+        ],
         "rejected": sorted(result.rejected),
         "weights": list(map(list, result.weights.items())),
         "clip": [result.clip, result.clipped],

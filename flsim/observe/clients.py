@@ -25,12 +25,11 @@ def write_clients(
     try:
         drawn = drawn_clients(devices, samples, edges)
         with ExitStack() as stack:
-            tables = [
-                stack.enter_context(parquet.ParquetFile(path)).iter_batches()
-                for name in ("tasks", "secure_errands")
-                if (path := folder / f"{name}.parquet").exists()
-            ]
-            rows = with_tasks(drawn, *tables)
+            tasks = stack.enter_context(parquet.ParquetFile(folder / "tasks.parquet")).iter_batches()
+            errands: Iterable[pa.RecordBatch] = ()
+            if (path := folder / "secure_errands.parquet").exists():
+                errands = stack.enter_context(parquet.ParquetFile(path)).iter_batches()
+            rows = with_tasks(drawn, tasks, errands)
         parquet.write_table(rows, folder / "clients.parquet", compression="zstd")
     except OSError as error:
         raise RunError(f"{folder}: cannot write clients.parquet: {error}") from error

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from flsim.errors import RunError
 from flsim.observe.blocks import JOURNAL
+from flsim.observe.frames import check_free
 from flsim.observe.files import write_bytes
 
 SCENARIO = "scenario.yaml"
@@ -49,6 +50,7 @@ def open_folder(parent: Path, name: str, scenario_yaml: str) -> Path:
                 f"{folder}: holds files that are not a run's; choose another folder with --out, "
                 "or another name"
             )
+        check_free(folder / JOURNAL)
         _remove_earlier_run(folder)
         write_bytes(folder / SCENARIO, scenario_yaml.encode())
     except OSError as error:
@@ -59,6 +61,7 @@ def open_folder(parent: Path, name: str, scenario_yaml: str) -> Path:
 def reopen_folder(folder: Path) -> Path:
     """Return the folder of a run that goes on, with nothing but what it goes on from: see docs/durability.md."""
     try:
+        check_free(folder / JOURNAL)
         for file in _FILES:
             if file != JOURNAL:
                 (folder / file).unlink(missing_ok=True)

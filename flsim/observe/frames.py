@@ -67,7 +67,9 @@ def read_frames(path: Path) -> Frames:
         size = path.stat().st_size
         with path.open("rb") as file:
             if file.read(len(MAGIC)) != MAGIC:
-                raise RunError(f"{path}: not a journal of this flsim: its first {len(MAGIC)} bytes are others")
+                raise RunError(
+                    f"{path}: not a journal of this flsim: its first {len(MAGIC)} bytes are others"
+                )
             whole: list[FrameAt] = []
             digest = hashlib.sha256(MAGIC).digest()
             place = len(MAGIC)
@@ -102,6 +104,12 @@ def _told(whole: int) -> str:
     return f"{whole:,} frame{' is' if whole == 1 else 's are'} whole"
 
 
+def check_free(path: Path) -> None:
+    """Raise RunError if the file is there, and somebody is writing it."""
+    if path.exists():
+        FrameWriter(path, ()).close()
+
+
 class FrameWriter:
     """Appends frames to a file, which it has for itself while it is open.
 
@@ -126,7 +134,9 @@ class FrameWriter:
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise RunError(f"{path} is being written: the run of {path.parent} is still going on") from None
+                raise RunError(
+                    f"{path} is being written: the run of {path.parent} is still going on"
+                ) from None
             if before is None:
                 self._put(MAGIC, 0)
         except OSError as error:
@@ -187,7 +197,9 @@ class FrameWriter:
         before = self._before[self.frames]
         if before.digest != digest:
             told = name if name == before.name else f"{name}, and {before.name} before"
-            raise RunError(f"{self._path}: the run does not repeat itself: frame {self.frames + 1} ({told}) differs")
+            raise RunError(
+                f"{self._path}: the run does not repeat itself: frame {self.frames + 1} ({told}) differs"
+            )
 
     def _put(self, content: bytes, place: int) -> None:
         """Write at the end of what is whole, over whatever else is there."""

@@ -235,7 +235,10 @@ class ParquetJournal:
         if self._closed:
             raise RunError(f"the journal is closed; it cannot take {record}")
         self._versions.take(record, self._row_group_rows)
-        if self._blocks is not None and self._tasks.pending + self._versions.pending >= self._blocks.fewest_rows:
+        if (
+            self._blocks is not None
+            and self._tasks.pending + self._versions.pending >= self._blocks.fewest_rows
+        ):
             self.end_block()
 
     def end_block(self) -> None:

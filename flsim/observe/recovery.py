@@ -50,5 +50,7 @@ def recovered_rows(folder: Path) -> dict[str, pa.Table]:
     """Return the tables in the journal of a run that has not come to its end, and say so in the log."""
     found = recover(folder / JOURNAL)
     damage = "" if found.frames.damage is None else f" {found.frames.damage}."
-    _log.warning("%s: the run has not come to its end. Its tables are those of %s.%s", folder, JOURNAL, damage)
+    _log.warning(
+        "%s: the run has not come to its end. Its tables are those of %s.%s", folder, JOURNAL, damage
+    )
     return {name: found.table(name) for name in found.rows}

@@ -101,7 +101,10 @@ def test_the_clock_moves_no_byte(tmp_path):
 
         folder = tmp_path / str(step)
         folder.mkdir()
-        with Blocks(folder / JOURNAL, 1, clock=clock) as blocks, ParquetJournal(folder, blocks=blocks) as journal:
+        with (
+            Blocks(folder / JOURNAL, 1, clock=clock) as blocks,
+            ParquetJournal(folder, blocks=blocks) as journal,
+        ):
             take_all(journal)
         contents.append((folder / JOURNAL).read_bytes())
     assert contents[0] == contents[1]

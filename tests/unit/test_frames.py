@@ -101,7 +101,9 @@ def test_a_writer_that_goes_on_keeps_what_it_retraces(tmp_path):
         for each in CONTENT[:2]:
             writer.write(*each)
         assert not writer.retraces
-        assert path.read_bytes() == as_described(CONTENT)  # nothing is cut off before there is something new
+        assert path.read_bytes() == as_described(
+            CONTENT
+        )  # nothing is cut off before there is something new
         writer.write("tasks", b"other")
     assert path.read_bytes() == as_described([*CONTENT[:2], ("tasks", b"other")])
 
