@@ -1,9 +1,9 @@
 """Resuming: a run that was killed or interrupted goes on, and ends as if nothing had happened.
 
-The timeline follows from the scenario and from what the learner has told the world, which the journal has. So the
-world runs once more from the start, with those answers, which takes no training; at the last checkpoint the
-learner takes over what it then remembered, and the run goes on. On the way the records are made anew, and held
-against the journal.
+The timeline follows from the scenario and from what the learner has told the world, which the journal has.
+So the world runs once more from the start, with those answers, which takes no training; at the last
+checkpoint the learner takes over what it then remembered, and the run goes on. On the way the records are
+made anew, and held against the journal.
 """
 
 import hashlib
@@ -36,11 +36,9 @@ def resume(folder: Path, *, watch: Watch = unwatched) -> Run:
     scenario, path = scenario_in(folder), folder / SCENARIO
     if not (folder / JOURNAL).is_file():
         raise RunError(f"{folder}: it has no {JOURNAL}, from which a run is resumed; run {path} instead")
-    if (ending := ended_by(folder)) is not None and ending.stop_reason != "interrupted":
-        if (folder / "summary.json").exists():
-            raise RunError(
-                f"{folder}: the run has finished ({ending.stop_detail}): there is nothing to resume"
-            )
+    ending = ended_by(folder)
+    if ending is not None and ending.stop_reason != "interrupted" and (folder / "summary.json").exists():
+        raise RunError(f"{folder}: the run has finished ({ending.stop_detail}): there is nothing to resume")
     before, first = read_before(folder)
     if first is not None:
         _check(path, first)
@@ -66,8 +64,8 @@ def _check(path: Path, first: Mapping[str, Any]) -> None:
     for package in ("flsim", "torch"):
         if first.get(package) != here[package]:
             raise RunError(
-                f"{path.parent}: the run was begun by {package} {first.get(package)}, and this is {here[package]}: "
-                "it could end otherwise; run the scenario anew, or resume where it was begun"
+                f"{path.parent}: the run was begun by {package} {first.get(package)}, and this is "
+                f"{here[package]}: it could end otherwise; resume it where it was begun"
             )
     try:
         unchanged = hashlib.sha256(path.read_bytes()).hexdigest() == first.get("scenario_yaml_sha256")
@@ -75,7 +73,8 @@ def _check(path: Path, first: Mapping[str, Any]) -> None:
         raise ScenarioError(f"{path}: cannot be read: {error.strerror or error}") from error
     if not unchanged:
         raise RunError(
-            f"{path} was changed since the run was begun; what it describes now is another run: flsim run {path}"
+            f"{path} was changed since the run was begun; what it describes now is another run: "
+            f"flsim run {path}"
         )
 
 

@@ -54,7 +54,8 @@ class Run:
 
 
 class Plan(NamedTuple):
-    """A run that is about to begin: of what, with training or without, who watches, and since when, by the clock.
+    """A run that is about to begin: of what, with training or without, who watches, and since when, by the
+    clock.
 
     `given_sha256`: the hash of the scenario as it was given, before anything was calibrated.
     """

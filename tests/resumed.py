@@ -14,7 +14,7 @@ from flsim.scenario import Scenario
 from flsim.sim.surroundings import Moment
 
 
-class Killed(BaseException):  # noqa: N818 - it stands for SIGKILL
+class Killed(BaseException):
     """The end of a process, as far as one can have that within a process."""
 
 

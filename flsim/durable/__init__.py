@@ -1,1 +1,1 @@
-"""What makes a run that was killed go on: the answers of its learner, and checkpoints of what that remembers."""
+"""What a killed run goes on from: the answers of its learner, and checkpoints of what that remembers."""

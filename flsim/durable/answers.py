@@ -1,4 +1,4 @@
-"""What the learner tells the world, as plain data and back: all that a timeline may depend on of the training."""
+"""What the learner tells the world, as data and back: all of the training that a timeline may depend on."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -24,8 +24,8 @@ class Form(Generic[T]):
 class Answers:
     """Owns the numbers of the calls: an answer belongs to the call of the same number.
 
-    While answers of before are known, calls are answered with those. Every answer is handed on, known or new,
-    in the order in which they become known.
+    While answers of before are known, calls are answered with those. Every answer is handed on, known or
+    new, in the order in which they become known.
     """
 
     def __init__(self, keep: Callable[[object], None], known: Mapping[int, Any], until: int) -> None:
@@ -33,7 +33,7 @@ class Answers:
         self._keep = keep
         self._known = known
         self._until = until
-        self._pending: list[Callable[[], object]] = []
+        self._pending: list[_Later[Any]] = []
         self.calls = 0
 
     @property

@@ -1,4 +1,4 @@
-"""What a run has done before it was killed, as its journal has it, and a learner that goes on from there."""
+"""What a run has done before it was killed, by its journal, and a learner that goes on from there."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -75,8 +75,8 @@ def first_entry(found: Recovered) -> Mapping[str, Any] | None:
 def read_before(folder: Path) -> tuple[Before, Mapping[str, Any] | None]:
     """Return what the run of a folder has done up to its last checkpoint, and the journal's first entry.
 
-    A checkpoint that cannot be used, or that is behind damage to the journal, counts for nothing; `warnings`
-    says so. Raises RunError if there is no journal.
+    A checkpoint that cannot be used, or that is behind damage to the journal, counts for nothing;
+    `warnings` says so. Raises RunError if there is no journal.
     """
     found = recover(folder / JOURNAL, with_rows=False)
     warnings = [] if found.frames.damage is None else [found.frames.damage]

@@ -1,8 +1,8 @@
 """Checkpoints: when they are taken, what they are called, and which ones are kept.
 
-A checkpoint is a file of the learner's state, and an entry of the journal with its hash. It is written under
-another name, put on the disk, and renamed before the entry is made; older ones go when the entry is on the disk.
-So at any instant, the last entry's file is there.
+A checkpoint is a file of the learner's state, and an entry of the journal with its hash. It is written with
+another name, put on the disk, and renamed before the entry is made; older ones go when the entry is on the
+disk. So at any instant, the last entry's file is there.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ FOLDER = "checkpoints"
 
 
 class Taken(NamedTuple):
-    """A checkpoint: the version that was just made, the learner's answers up to there, and its file's hash."""
+    """A checkpoint: the version just made, how many answers the learner had given, and its file's hash."""
 
     version: int
     answers: int

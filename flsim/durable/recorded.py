@@ -1,8 +1,8 @@
-"""A learner whose answers are written down, so that the world can be run again up to a checkpoint without it."""
+"""A learner whose answers are written down, so that the world can run again without it."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, runtime_checkable
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from flsim.durable.answers import CLIENT_TESTS, EVALUATION, NUMBER, TEXT, UPDATE, Answers
 from flsim.protocols import Branch, BufferUnmasker, Learner, Trunk, Unmasker
@@ -23,7 +23,7 @@ class Resumable(Learner, Protocol):
     """A learner that can be saved, and that goes on from there as if nothing had happened."""
 
     def save(self, path: Path) -> None:
-        """Write all that the rest of the run depends on to a file. The same learner writes the same bytes."""
+        """Write all that the rest of the run depends on to a file. The same state gives the same bytes."""
 
     def load(self, path: Path) -> None:
         """Go on from what `save` has written. Raises RunError if that is not possible here."""
@@ -89,7 +89,7 @@ class RecordedBranch(RecordedLearner):
 
 
 class RecordedRoot(RecordedLearner):
-    """The learner of the server that makes versions. Implements what a server may ask of it, if that one does."""
+    """The learner of the server that makes versions: a `Trunk` or an unmasker if the other one is."""
 
     def __init__(self, learner: Learner, answers: Answers, made: Callable[[], None]) -> None:
         """`made`: told of each version that has been made, and of nothing that comes after."""

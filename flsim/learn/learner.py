@@ -184,8 +184,8 @@ class TorchLearner:
         if state["executor"] != self._parts.chosen.kind:
             before, now = state["executor"], self._parts.chosen.kind
             raise RunError(
-                f"the run was trained by executor {before}, and here it would go on with {now}, which rounds "
-                "otherwise; a run is resumed where it was begun"
+                f"the run was trained by executor {before}, and here it would go on with {now}, which "
+                "rounds otherwise; a run is resumed where it was begun"
             )
         self._current = state["current"]
         self._versions = {number: Version(*one) for number, one in state["versions"].items()}

@@ -1,11 +1,11 @@
 """What is remembered of a run's learning, as data: to a file and back.
 
-Whatever owns something that changes as the run goes on has `state`, which returns all of it as plain data, and
-`restore`, which takes it over. Data are numbers, text, None, lists, mappings with keys of text or whole numbers,
-numpy arrays and tensors. What a tensor is, is written once, however many places it is in.
+Whatever owns something that changes as the run goes on has `state`, which returns all of it as plain data,
+and `restore`, which takes it over. Data are numbers, text, None, lists, mappings with keys of text or whole
+numbers, numpy arrays and tensors. What a tensor is, is written once, however many places it is in.
 
-The file is one of safetensors: the tensors by number, and the data around them as JSON in bytes (`tree`). So to
-read it runs no code of anybody's.
+The file is one of safetensors: the tensors by number, and the data around them as JSON in bytes (`tree`).
+So to read it runs no code of anybody's.
 """
 
 import json
@@ -32,7 +32,7 @@ class Stateful(Protocol):
     """What owns something that changes as the run goes on, and that the rest of the run depends on."""
 
     def state(self) -> State:
-        """Return what there is to remember. It is not changed, and not kept for longer than it takes to write."""
+        """Return what there is to remember, to be written at once and not to be changed."""
 
     def restore(self, state: State) -> None:
         """Take over what another one of the same kind had to remember, and own it from now on."""
@@ -122,7 +122,7 @@ def _unpacked(value: Any, tensors: Mapping[str, Tensor]) -> State:
 
 
 def _lie(tensor: Tensor) -> dict[str, object]:
-    """Return where a tensor is, and how it lies in memory: a product of matrices may round otherwise for that."""
+    """Return where a tensor is and how it lies there, for which matrix products may round otherwise."""
     how: dict[str, object] = {"device": str(tensor.device)}
     if not tensor.is_contiguous():
         how["stride"] = list(torch.empty_like(tensor).stride())

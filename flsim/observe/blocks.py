@@ -1,8 +1,8 @@
 """The journal's file as blocks of rows: what is still there when a run was killed.
 
-Rows reach the file in blocks: of 4,096 rows of a table, or fewer at a server update. Where one block ends and the
-next begins follows from the run alone, so the same run gives the same file. Only when the file is put on the
-disk goes by the clock, which changes no byte of it.
+Rows reach the file in blocks: of 4,096 rows of a table, or fewer at a server update. Where one block ends
+and the next begins follows from the run alone, so the same run gives the same file. Only when the file is
+put on the disk goes by the clock, which changes no byte of it.
 """
 
 import json

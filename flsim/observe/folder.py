@@ -5,8 +5,8 @@ from pathlib import Path
 
 from flsim.errors import RunError
 from flsim.observe.blocks import JOURNAL
-from flsim.observe.frames import check_free
 from flsim.observe.files import write_bytes
+from flsim.observe.frames import check_free
 
 SCENARIO = "scenario.yaml"
 _FILES = (
@@ -59,7 +59,7 @@ def open_folder(parent: Path, name: str, scenario_yaml: str) -> Path:
 
 
 def reopen_folder(folder: Path) -> Path:
-    """Return the folder of a run that goes on, with nothing but what it goes on from: see docs/durability.md."""
+    """Return the folder of a run that goes on, with nothing in it but what it goes on from."""
     try:
         check_free(folder / JOURNAL)
         for file in _FILES:

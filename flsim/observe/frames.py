@@ -1,10 +1,10 @@
 """The file of the journal: frames one after the other, each hashed together with all before it.
 
-The file begins with sixteen bytes that say what it is. A frame is a head of 24 bytes (the length of its body
-as a little-endian number of eight bytes, and its name in sixteen bytes of ASCII, filled up with zeros), the
-body, and the SHA-256 of the digest before it, the head and the body. The digest before the first frame is that
-of the first sixteen bytes. So whatever is cut off, changed, moved or left out is found at the first frame that
-it concerns, and every frame before that one stands.
+The file begins with sixteen bytes that say what it is. A frame is a head of 24 bytes (the length of its
+body as a little-endian number of eight bytes, and its name in sixteen bytes of ASCII, filled up with
+zeros), the body, and the SHA-256 of the digest before it, the head and the body. The digest before the
+first frame is that of the first sixteen bytes. So whatever is cut off, changed, moved or left out is found
+at the first frame that it concerns, and every frame before that one stands.
 """
 
 import fcntl
@@ -42,7 +42,7 @@ class FrameAt(NamedTuple):
 
 @dataclass(frozen=True)
 class Frames:
-    """The whole frames at the beginning of a file, and what is wrong with what follows; None if nothing is."""
+    """The whole frames at a file's beginning, and what is wrong with what follows; None if nothing is."""
 
     path: Path
     whole: Sequence[FrameAt]
@@ -113,8 +113,9 @@ def check_free(path: Path) -> None:
 class FrameWriter:
     """Appends frames to a file, which it has for itself while it is open.
 
-    One that goes on from frames of before first retraces them: it is given the same frames again, and compares
-    them with those that are there. It cuts off what comes after, and appends, from the first new one on.
+    One that goes on from frames of before first retraces them: it is given the same frames again, and
+    compares them with those that are there. It cuts off what comes after, and appends, from the first new
+    one on.
     """
 
     def __init__(self, path: Path, before: Sequence[FrameAt] | None = None) -> None:

@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class Recovered:
-    """What is whole of a journal. `notes`: name, data and frame of each entry that is no row, in their order."""
+    """What is whole of a journal. `notes`: name, data and frame of each entry that is no row, in order."""
 
     frames: Frames
     rows: dict[str, list[pa.RecordBatch]] = field(default_factory=dict)

@@ -243,7 +243,7 @@ def _read(path: Path, schema: pa.Schema) -> pa.Table:
 
 
 def _fitting(path: Path, name: str, table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Return the columns of a schema, of the table (`name`) in a file. Raises RunError if one is missing."""
+    """Return the columns of a schema, of the table `name` in a file. Raises RunError if one is missing."""
     missing = [name for name in schema.names if name not in table.column_names]
     if missing:
         of = f"{name}: " if name else ""

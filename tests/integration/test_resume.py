@@ -1,6 +1,5 @@
 """A run that is killed and resumed ends as the run that never was: every file of it, to the last bit."""
 
-import json
 import os
 import shutil
 from pathlib import Path
@@ -19,9 +18,9 @@ from flsim.scenario import Scenario, read_scenario
 from flsim.scenario.checkpoint import Checkpoint
 from flsim.scenario.executor import Processes
 from tests.composition import Choice, sample, scenario_of
-from tests.integration.command import SCENARIOS, flsim
+from tests.integration.command import flsim
 from tests.integration.test_every_method import AROUND, CHOICES, KEYS, METHODS, WITH
-from tests.resumed import Killed, assert_resumes, assert_same, contents, killed_at
+from tests.resumed import assert_resumes, assert_same, contents, killed_at
 
 
 def of_choice(choice: Choice, folder: Path, **changes: Any) -> Scenario:
@@ -102,7 +101,8 @@ def of_methods(folder: Path, *overrides: str) -> Scenario:
         ),
         (
             "fleet.failure={dropout: 0.2}",
-            "fleet.availability={kind: sessions, on: {kind: exponential, mean: 60}, off: {kind: exponential, mean: 20}}",
+            "fleet.availability={kind: sessions, on: {kind: exponential, mean: 60}, "
+            "off: {kind: exponential, mean: 20}}",
             "workload.metadata={kind: progress}",
         ),
     ],
@@ -186,7 +186,7 @@ def test_only_so_many_files_are_kept(tmp_path: Path) -> None:
 
 @pytest.fixture
 def killed(tmp_path: Path) -> Path:
-    """Return the folder of a run that was killed after its second checkpoint, beside what it would have left."""
+    """Return the folder of a run killed after its second checkpoint, beside what it would have left."""
     scenario = of_methods(tmp_path)
     run(scenario).folder.rename(tmp_path / "whole")
     killed_at(scenario, 7)
@@ -275,7 +275,7 @@ def test_another_version_could_end_otherwise(
 
     known = before.version
     monkeypatch.setattr(before, "version", lambda name: "99" if name == package else known(name))
-    with pytest.raises(RunError, match="was begun by .* and this is 99"):
+    with pytest.raises(RunError, match=r"was begun by .* and this is 99"):
         resume(killed)
 
 

@@ -111,10 +111,11 @@ def test_the_clock_moves_no_byte(tmp_path):
 
 
 def test_the_journal_is_put_on_the_disk_every_five_seconds(tmp_path, monkeypatch):
-    now, synced = 0.0, []
-    monkeypatch.setattr("flsim.observe.frames.os.fsync", lambda _: synced.append(now))
-    with Blocks(tmp_path / JOURNAL, 1, clock=lambda: now) as blocks:
-        for now in (2.0, 4.9, 5.0, 6.0, 9.9, 10.5, 11.0):
+    now, synced = [0.0], []
+    monkeypatch.setattr("flsim.observe.frames.os.fsync", lambda _: synced.append(now[0]))
+    with Blocks(tmp_path / JOURNAL, 1, clock=lambda: now[0]) as blocks:
+        for later in (2.0, 4.9, 5.0, 6.0, 9.9, 10.5, 11.0):
+            now[0] = later
             blocks.end()
         assert synced == [5.0, 10.5]
 
@@ -171,18 +172,13 @@ def test_a_hierarchy_has_the_tables_of_its_edges(tmp_path):
 
 
 def test_a_full_disk_ends_the_journal_and_not_the_tables(tmp_path, monkeypatch):
-    with (
-        pytest.raises(RunError, match="No space left"),
-        Blocks(tmp_path / JOURNAL) as blocks,
-        ParquetJournal(tmp_path, blocks=blocks) as journal,
-    ):
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    with Blocks(tmp_path / JOURNAL) as blocks, ParquetJournal(tmp_path, blocks=blocks) as journal:
         for task in RUN.tasks[:8]:
             journal.task(task)
-        with monkeypatch.context() as patch:
-
-            def full(*_: object) -> int:
-                raise OSError(28, "No space left on device")
-
-            patch.setattr("flsim.observe.frames.os.pwrite", full)
+        monkeypatch.setattr("flsim.observe.frames.os.pwrite", full)
+        with pytest.raises(RunError, match="No space left"):
             journal.version(RUN.versions[0])
     assert parquet.read_table(tmp_path / "tasks.parquet").num_rows == 8
