@@ -8,9 +8,10 @@ from typing import Any
 
 import pyarrow.parquet as parquet
 
+from flsim.observe.blocks import JOURNAL
 from flsim.resuming import resume
 from flsim.running import run
-from flsim.scenario import Scenario
+from flsim.scenario import Scenario, read_scenario
 from flsim.sim.surroundings import Moment
 
 
@@ -31,6 +32,16 @@ def killed_at(scenario: Scenario, version: int) -> None:
     except Killed:
         return
     raise AssertionError(f"the run never came to version {version}")
+
+
+def go_on(scenario_yaml: Path, overrides: Sequence[str], folder: Path) -> None:
+    """Begin a run or go on with it, as whoever has been told that it was killed would do."""
+    if (folder / "summary.json").is_file():
+        return  # which is written last
+    if (folder / JOURNAL).is_file():
+        resume(folder)
+    else:
+        run(read_scenario(scenario_yaml, overrides))
 
 
 def contents(folder: Path) -> dict[str, Any]:

@@ -74,7 +74,7 @@ class Checkpoints:
         self._kept.append(taken)
         if taken is self._last:
             self._learner.load(self._folder / taken.file)
-        elif not retraces:
+        if taken is self._last or not retraces:  # the run may have been killed before it could forget
             self._forget_old(self._spec)
 
     def _taken(self) -> Taken:

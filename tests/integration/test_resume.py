@@ -184,6 +184,15 @@ def test_only_so_many_files_are_kept(tmp_path: Path) -> None:
     assert [path.name for path in (folder / "checkpoints").iterdir()] == ["version-8.safetensors"]
 
 
+def test_a_run_that_was_killed_before_it_could_forget_a_checkpoint_forgets_it(tmp_path: Path) -> None:
+    scenario = of_methods(tmp_path, "checkpoint={every: 2, keep: last}", "stop={updates: 5}")
+    whole = run(scenario).folder.rename(tmp_path / "whole")
+    killed_at(scenario, 4)
+    (tmp_path / "methods" / "checkpoints" / "version-2.safetensors").write_bytes(b"")
+    resume(tmp_path / "methods")
+    assert_same(whole, tmp_path / "methods")
+
+
 @pytest.fixture
 def killed(tmp_path: Path) -> Path:
     """Return the folder of a run killed after its second checkpoint, beside what it would have left."""

@@ -85,7 +85,16 @@ def test_frames_that_are_left_out_or_swapped_are_found(tmp_path):
     assert len(read_frames(path).whole) == 0
 
 
-@pytest.mark.parametrize("content", [b"", b"PAR1", b"flsim journal 2\n" + bytes(100)])
+@pytest.mark.parametrize("size", [0, 7])
+def test_a_file_that_was_cut_off_at_its_start_has_no_frames(tmp_path, size):
+    path = written(tmp_path / "journal", CONTENT)
+    os.truncate(path, size)
+    found = read_frames(path)
+    assert list(found.whole) == []
+    assert found.damage == f"journal: frame 1 is torn after byte {size}; 0 frames are whole"
+
+
+@pytest.mark.parametrize("content", [b"PAR1", b"flsim journal 2\n" + bytes(100)])
 def test_another_file_is_refused(tmp_path, content):
     path = tmp_path / "journal"
     path.write_bytes(content)
