@@ -111,6 +111,8 @@ def carry_out(plan: Plan, folder_of: Callable[[Scenario], Path], before: Before)
             simulated = world.run(told, journal, watch)
             if simulated.ending.reason != "interrupted":
                 learner.finish()
+            if isinstance(learner, Resumable):
+                learner.write_models(folder)
             ending = simulated.ending
             journal.note("ending", [ending.reason, ending.detail, simulated.virtual_time_s])
     finally:

@@ -28,6 +28,9 @@ class Resumable(Learner, Protocol):
     def load(self, path: Path) -> None:
         """Go on from what `save` has written. Raises RunError if that is not possible here."""
 
+    def write_models(self, folder: Path) -> None:
+        """Write the models that the scenario asks for into the run's folder."""
+
 
 class RecordedLearner:
     """Implements `Learner` by another one, which is not told anything while its answers are known."""

@@ -15,6 +15,7 @@ from flsim.errors import RunError
 from flsim.learn.aggregations import Combined, Contribution, Population, combine
 from flsim.learn.certainty import every_update_is_used
 from flsim.learn.client_test import ClientTest
+from flsim.learn.export import BestModel, write_model
 from flsim.learn.memory import Memory
 from flsim.learn.objectives import rule_of
 from flsim.learn.observations import Observations
@@ -69,6 +70,7 @@ class TorchLearner:
         self._ahead = room if every_update_is_used(scenario) else 0
         workload = scenario.workload
         self._measures = isinstance(workload, TorchWorkload) and workload.metadata is not None
+        self._best = BestModel() if scenario.checkpoint is not None and scenario.checkpoint.best else None
         self._tasks = self._batches = self._used = 0
         self._lost: dict[int, float] = {}  # what a version lacks of the update that led to it
 
@@ -120,10 +122,13 @@ class TorchLearner:
         return self._result(received, valid, combined)
 
     def evaluate(self) -> Callable[[], Evaluation] | None:
-        version, result = self._current, self._parts.test.begin(self.weights)
+        version, weights = self._current, self.weights
+        result = self._parts.test.begin(weights)
 
         def noted() -> Evaluation:
             evaluation = result()
+            if self._best is not None:
+                self._best.tested(version, weights, evaluation)
             self._observations.tested(version, evaluation.metrics)
             return evaluation
 
@@ -159,6 +164,16 @@ class TorchLearner:
         """Go on from what `save` has written."""
         self.restore(read_state(path))
 
+    def write_models(self, folder: Path) -> None:
+        """Write the models that the scenario asks for."""
+        if self._scenario.output.model:
+            write_model(folder, "model", self._entries(self.weights))
+        if self._best is not None and self._best.weights is not None:
+            write_model(folder, "best_model", self._entries(self._best.weights))
+
+    def _entries(self, weights: Tensor) -> dict[str, Tensor]:
+        return {**self._parts.layout.views(weights), **self._parts.entries}
+
     def state(self) -> State:
         return {
             "executor": self._parts.chosen.kind,
@@ -174,6 +189,7 @@ class TorchLearner:
             "trained": {task: local.state() for task, local in self._trained.items()},
             "counts": [self._tasks, self._batches, self._used],
             "lost": self._lost,
+            "best": None if self._best is None else self._best.state(),
             "trainer": self._trainer.state(),
             "observations": self._observations.state(),
             "client_test": None if self._client_test is None else self._client_test.state(),
@@ -199,6 +215,7 @@ class TorchLearner:
         self._lost = state["lost"]
         parts: Iterable[tuple[Stateful | None, str]] = (
             (self._guard, "guard"),
+            (self._best, "best"),
             (self._trainer, "trainer"),
             (self._observations, "observations"),
             (self._client_test, "client_test"),

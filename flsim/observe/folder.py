@@ -12,6 +12,8 @@ SCENARIO = "scenario.yaml"
 _FILES = (
     "attacked_tasks.parquet",
     "attackers.parquet",
+    "best_model.pt",
+    "best_model.safetensors",
     "client_accuracy.parquet",
     "clients.parquet",
     "communication.json",
@@ -24,6 +26,8 @@ _FILES = (
     "leakage.parquet",
     "metrics.csv",
     "metrics.json",
+    "model.pt",
+    "model.safetensors",
     "reconstructions.parquet",
     "secure_errands.parquet",
     "report.html",

@@ -9,4 +9,5 @@ class Output(Section):
     dir: str = "outputs"
     plots: bool = True
     timeline: bool = True
+    model: bool = False  # the last version, as model.pt and model.safetensors
     report: bool = False  # five megabytes, the same script in each: `flsim report DIR` makes it when wanted

@@ -84,6 +84,7 @@ class Scenario(Section):
         if isinstance(self.workload, TorchWorkload) and self.workload.data.drift:
             check_drift(self)
         self._check_stop()
+        self._check_models()
         model = self.workload.model if isinstance(self.workload, TorchWorkload) else None
         for part in (
             model,
@@ -132,6 +133,12 @@ class Scenario(Section):
             if asked and not isinstance(workload, TorchWorkload):
                 why = "nothing is trained that could be measured: it needs workload torch"
                 raise misfit(("evaluation", key), asked, why)
+
+    def _check_models(self) -> None:
+        best = self.checkpoint is not None and self.checkpoint.best
+        for path, asked in ((("output", "model"), self.output.model), (("checkpoint", "best"), best)):
+            if asked and not isinstance(self.workload, TorchWorkload):
+                raise misfit(path, asked, "there is no model: it needs workload torch")
 
     def _check_stop(self) -> None:
         if self.stop.converged is not None and (self.training is None or self.training.epochs < 2):

@@ -51,7 +51,7 @@ def process_of(kind: str, folder: Path) -> BaseProcess:
 
 
 def killed_again_and_again(kind: str, folder: Path, kills: int, random: Random, most_s: float) -> int:
-    """Kill a run so often, unless it has finished by then, and let it end. Return how often it was killed."""
+    """Kill a run so often, unless it has finished by then, and let it end. Return how often it was."""
     killed = 0
     while True:
         process = process_of(kind, folder)
