@@ -55,7 +55,7 @@ def _assert_flsim_takes(args: list[str], folder: Path, monkeypatch: pytest.Monke
     shutil.copytree(SCENARIOS, folder / "scenarios")
     (folder / PLACEHOLDER).write_text(SMALL)
     monkeypatch.chdir(folder)
-    if args and args[0] in ("compare", "report"):  # there are no runs here
+    if args and args[0] in ("compare", "report", "resume"):  # there are no runs here
         cli.commands[args[0]].make_context(args[0], args[1:])
         return
     shipped = [word for word in args if word.startswith("scenarios/")]

@@ -59,7 +59,12 @@ def test_a_state_is_whole_where_a_module_counts_its_batches(tmp_path: Path) -> N
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(tmp_path)
-        folder = ran(tmp_path, "workload.model={kind: module, path: 'nets:Net'}", "stop={updates: 1}")
+        folder = ran(
+            tmp_path,
+            "workload.model={kind: module, path: 'nets:Net'}",
+            "stop={updates: 1}",
+            "workload.training.batch_size=full",
+        )
     net.load_state_dict(torch.load(folder / "model.pt", weights_only=True))
 
 
