@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 from typing import Any, NamedTuple
 
 from flsim.calibrate import calibrate
@@ -30,6 +31,7 @@ from flsim.observe.metrics import write_metrics
 from flsim.observe.sessions import sessions_summary
 from flsim.observe.summary import Facts, Sections, summarise
 from flsim.observe.tables import Tables, read_tables, version_records
+from flsim.protocols import Learner
 from flsim.records import EndingRecord, VersionRecord
 from flsim.scenario import Scenario
 from flsim.scenario.hierarchy import edges_of
@@ -38,6 +40,9 @@ from flsim.sim.surroundings import Watch
 from flsim.sim.world import Simulated, build_world, unwatched
 from flsim.tasks import TaskCosts, TrainingReport
 from flsim.workload import prepare_workload
+
+
+_BLOCK_FLOP = 50e6
 
 
 @dataclass(frozen=True)
@@ -95,10 +100,9 @@ def carry_out(plan: Plan, folder_of: Callable[[Scenario], Path], before: Before)
         raise ScenarioError(why)
     world = build_world(scenario, costs)
     folder = folder_of(scenario)
-    fewest = 1 if isinstance(learner, Resumable) else BUSY_ROWS
     try:
         with (
-            Blocks(folder / JOURNAL, fewest, before.frames) as blocks,
+            Blocks(folder / JOURNAL, _block_rows(costs, learner), before.frames) as blocks,
             _journal(scenario, folder, blocks) as journal,
         ):
             journal.note("run", begun(to_yaml(scenario), plan.given_sha256, timing_only=timing_only))
@@ -130,6 +134,17 @@ def carry_out(plan: Plan, folder_of: Callable[[Scenario], Path], before: Before)
             write_attacked(folder, scenario.attack.campaign(scenario.fleet.clients, scenario.seed))
     summary = _write_results(plan, folder, journal, simulated, training, costs, holdings)
     return Run(folder, summary)
+
+
+def _block_rows(costs: TaskCosts, learner: Learner) -> int:
+    """Return how many rows make a block of the journal at a server update.
+
+    A block takes about as long as it takes to train on a MFLOP, so there is one for fifty.
+    """
+    mean = fmean(costs.work_flop)
+    if not isinstance(learner, Resumable):
+        return BUSY_ROWS
+    return min(BUSY_ROWS, max(1, round(_BLOCK_FLOP / mean))) if mean else BUSY_ROWS
 
 
 def _journal(scenario: Scenario, folder: Path, blocks: Blocks) -> ParquetJournal:

@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 import yaml
 
-from flsim.errors import RunError
+from flsim.cli import main
+from flsim.errors import EXIT_ERROR, RunError
 from flsim.observe.blocks import JOURNAL
-from flsim.observe.frames import read_frames
+from flsim.observe.comparison import read_run
+from flsim.observe.frames import FrameWriter, read_frames
+from flsim.observe.report import write_report
 from flsim.observe.tables import read_tables
 from flsim.resuming import resume
 from flsim.running import run
@@ -298,8 +301,6 @@ def test_another_executor_could_end_otherwise(killed: Path, monkeypatch: pytest.
 
 
 def test_a_run_that_goes_on_is_not_resumed(killed: Path) -> None:
-    from flsim.observe.frames import FrameWriter
-
     with (
         FrameWriter(killed / JOURNAL, read_frames(killed / JOURNAL).whole),
         pytest.raises(RunError, match="still going on"),
@@ -339,22 +340,26 @@ def test_a_full_disk_at_a_checkpoint_leaves_the_one_before(
     assert_same(whole, folder)
 
 
-def test_the_command_line_reports_and_resumes_a_killed_run(killed: Path) -> None:
-    looked = flsim("report", killed, cwd=killed.parent)
-    assert looked.returncode == 0, looked.stderr
-    assert "has not come to its end" in looked.stderr
-    compared = flsim("compare", killed, killed.parent / "whole", "--format", "csv", cwd=killed.parent)
-    assert compared.returncode == 1  # they are one scenario and seed, which says that it was read
-    assert "the same scenario and seed" in compared.stderr
+def test_a_killed_run_is_reported_and_compared(killed: Path) -> None:
+    assert "<html" in write_report(killed).read_text()
+    versions = read_run(killed).versions
+    assert versions == read_run(killed.parent / "whole").versions[: len(versions)]
+    assert len(versions) > 3
+
+
+def test_the_command_line_resumes_a_killed_run(killed: Path) -> None:
     resumed = flsim("resume", killed, "-q", cwd=killed.parent)
     assert resumed.returncode == 0, resumed.stderr
     assert_same(killed.parent / "whole", killed)
-    again = flsim("resume", killed, cwd=killed.parent)
-    assert again.returncode == 1
-    assert "there is nothing to resume" in again.stderr
 
 
-def test_what_is_not_a_run_is_refused(tmp_path: Path) -> None:
-    refused = flsim("resume", tmp_path, cwd=tmp_path)
-    assert refused.returncode == 1
-    assert "no folder of a run" in refused.stderr
+@pytest.mark.parametrize(
+    ("folder", "why"), [("whole", "there is nothing to resume"), ("nowhere", "no folder of a run")]
+)
+def test_the_command_line_says_why_it_does_not_resume(
+    killed: Path, folder: str, why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["resume", str(killed.parent / folder)])
+    assert ended.value.code == EXIT_ERROR
+    assert why in " ".join(capsys.readouterr().err.split())
