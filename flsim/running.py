@@ -41,7 +41,6 @@ from flsim.sim.world import Simulated, build_world, unwatched
 from flsim.tasks import TaskCosts, TrainingReport
 from flsim.workload import prepare_workload
 
-
 _BLOCK_FLOP = 50e6
 
 
