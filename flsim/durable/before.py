@@ -12,7 +12,7 @@ from flsim.durable.checkpoints import Checkpoints, Taken, usable
 from flsim.durable.recorded import RecordedRoot, Resumable
 from flsim.errors import RunError
 from flsim.observe.blocks import JOURNAL, Blocks
-from flsim.observe.frames import FrameAt
+from flsim.observe.framed import FrameAt
 from flsim.observe.journal import ParquetJournal
 from flsim.observe.recovery import Recovered, recover
 from flsim.scenario import Scenario

@@ -14,7 +14,7 @@ from typing import Self
 
 import pyarrow as pa
 
-from flsim.observe.frames import FrameAt, FrameWriter
+from flsim.observe.framed import FrameAt, FrameWriter
 
 JOURNAL = "journal.flsim"
 BUSY_ROWS = 1024  # in a block that a server update ends, where nothing trains and rows come by the thousand

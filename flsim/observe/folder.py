@@ -6,7 +6,7 @@ from pathlib import Path
 from flsim.errors import RunError
 from flsim.observe.blocks import JOURNAL
 from flsim.observe.files import write_bytes
-from flsim.observe.frames import check_free
+from flsim.observe.framed import check_free
 
 SCENARIO = "scenario.yaml"
 _FILES = (

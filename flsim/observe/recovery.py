@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from flsim.errors import RunError
 from flsim.observe.blocks import JOURNAL, with_words
-from flsim.observe.frames import FrameAt, Frames, read_frames
+from flsim.observe.framed import FrameAt, Frames, read_frames
 
 _log = logging.getLogger(__name__)
 

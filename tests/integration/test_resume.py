@@ -12,7 +12,7 @@ from flsim.cli import main
 from flsim.errors import EXIT_ERROR, RunError
 from flsim.observe.blocks import JOURNAL
 from flsim.observe.comparison import read_run
-from flsim.observe.frames import FrameWriter, read_frames
+from flsim.observe.framed import FrameWriter, read_frames
 from flsim.observe.report import write_report
 from flsim.observe.tables import read_tables
 from flsim.resuming import resume

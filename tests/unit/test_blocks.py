@@ -12,7 +12,7 @@ from flsim.observe.blocks import JOURNAL, Blocks
 from flsim.observe.clients import drawn_clients
 from flsim.observe.edge_journal import HierarchyParquetJournal
 from flsim.observe.ending import write_ending
-from flsim.observe.frames import read_frames
+from flsim.observe.framed import read_frames
 from flsim.observe.journal import ParquetJournal
 from flsim.observe.recovery import recover
 from flsim.observe.tables import read_tables, task_records, version_records
@@ -112,7 +112,7 @@ def test_the_clock_moves_no_byte(tmp_path):
 
 def test_the_journal_is_put_on_the_disk_every_five_seconds(tmp_path, monkeypatch):
     now, synced = [0.0], []
-    monkeypatch.setattr("flsim.observe.frames.os.fsync", lambda _: synced.append(now[0]))
+    monkeypatch.setattr("flsim.observe.framed.os.fsync", lambda _: synced.append(now[0]))
     with Blocks(tmp_path / JOURNAL, 1, clock=lambda: now[0]) as blocks:
         for later in (2.0, 4.9, 5.0, 6.0, 9.9, 10.5, 11.0):
             now[0] = later
@@ -178,7 +178,7 @@ def test_a_full_disk_ends_the_journal_and_not_the_tables(tmp_path, monkeypatch):
     with Blocks(tmp_path / JOURNAL) as blocks, ParquetJournal(tmp_path, blocks=blocks) as journal:
         for task in RUN.tasks[:8]:
             journal.task(task)
-        monkeypatch.setattr("flsim.observe.frames.os.pwrite", full)
+        monkeypatch.setattr("flsim.observe.framed.os.pwrite", full)
         with pytest.raises(RunError, match="No space left"):
             journal.version(RUN.versions[0])
     assert parquet.read_table(tmp_path / "tasks.parquet").num_rows == 8

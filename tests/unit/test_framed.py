@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flsim.errors import RunError
-from flsim.observe import frames
-from flsim.observe.frames import FrameWriter, read_frames
+from flsim.observe import framed
+from flsim.observe.framed import FrameWriter, read_frames
 
 CONTENT = [("run", b"{}"), ("tasks", b"x" * 300), ("answers", b""), ("tasks", b"more")]
 
