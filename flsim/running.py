@@ -1,21 +1,25 @@
 """The main use case: a scenario in, a folder of results out."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 from typing import Any, NamedTuple
 
 from flsim.calibrate import calibrate
+from flsim.durable.before import UNTRODDEN, Before, begun, recorded
+from flsim.durable.recorded import Resumable
 from flsim.errors import ScenarioError
 from flsim.govern.record import govern
 from flsim.govern.signature import check_key
 from flsim.holdings import Holdings
 from flsim.observe.adapters import adapters_summary, write_factorisation
 from flsim.observe.attacked import attack_summary, write_attacked
+from flsim.observe.blocks import BUSY_ROWS, JOURNAL, Blocks
 from flsim.observe.client_accuracy import last_distribution, write_client_accuracy
 from flsim.observe.client_reports import summary_of_reports
-from flsim.observe.clients import write_clients
+from flsim.observe.clients import drawn_clients, write_clients
 from flsim.observe.edge_journal import HierarchyParquetJournal
 from flsim.observe.edges import client_updates_by, edge_totals
 from flsim.observe.ending import write_ending
@@ -31,6 +35,7 @@ from flsim.observe.sessions import sessions_summary
 from flsim.observe.summary import Facts, Sections, summarise
 from flsim.observe.tables import Tables, read_tables, version_records
 from flsim.observe.trackers import Tracking, told_of
+from flsim.protocols import Learner
 from flsim.records import EndingRecord, VersionRecord
 from flsim.results import Run
 from flsim.scenario import Scenario
@@ -41,12 +46,21 @@ from flsim.sim.world import Simulated, build_world, unwatched
 from flsim.tasks import TaskCosts, TrainingReport
 from flsim.workload import prepare_workload
 
+_BLOCK_FLOP = 50e6
 
-class _Start(NamedTuple):
-    """When a run began, on the wall clock, and of what: the hash of the scenario as it was given."""
 
-    at_s: float
-    scenario_sha256: str
+class Plan(NamedTuple):
+    """A run that is about to begin: of what, with training or without, who watches, and since when, by the
+    clock.
+
+    `given_sha256`: the hash of the scenario as it was given, before anything was calibrated.
+    """
+
+    scenario: Scenario
+    given_sha256: str
+    timing_only: bool
+    watch: Watch
+    begun_s: float
 
 
 def run(scenario: Scenario, *, timing_only: bool = False, watch: Watch = unwatched) -> Run:
@@ -56,13 +70,28 @@ def run(scenario: Scenario, *, timing_only: bool = False, watch: Watch = unwatch
     `watch` is shown the run as it goes, and ends it by returning False.
     Raises ScenarioError before anything is written, and RunError after.
     """
-    with Tracking(scenario.tracking) as tracking:
-        return _run(scenario, timing_only, watch, tracking)
+    begun_s, given_sha256 = time.perf_counter(), scenario.sha256
+    plan = Plan(calibrate(scenario), given_sha256, timing_only, watch, begun_s)
+
+    def folder_of(scenario: Scenario) -> Path:
+        return open_folder(Path(scenario.output.dir).expanduser(), scenario.name, to_yaml(scenario))
+
+    return carry_out(plan, folder_of, UNTRODDEN)
 
 
-def _run(scenario: Scenario, timing_only: bool, watch: Watch, tracking: Tracking) -> Run:
-    start = _Start(time.perf_counter(), scenario.sha256)
-    scenario = calibrate(scenario)
+def carry_out(plan: Plan, folder_of: Callable[[Scenario], Path], before: Before) -> Run:
+    """Run what is planned, in the folder that is opened once everything is ready, and write its results.
+
+    `before`: what the run has done already, if it was killed; it is gone over again without training.
+    """
+    with Tracking(plan.scenario.tracking) as tracking:
+        return _carry_out(plan, folder_of, before, tracking)
+
+
+def _carry_out(
+    plan: Plan, folder_of: Callable[[Scenario], Path], before: Before, tracking: Tracking
+) -> Run:
+    scenario, timing_only = plan.scenario, plan.timing_only
     if scenario.governance is not None and scenario.governance.sign is not None:
         check_key(Path(scenario.governance.sign))
     costs, learner, holdings = prepare_workload(scenario, timing_only=timing_only)
@@ -70,14 +99,29 @@ def _run(scenario: Scenario, timing_only: bool, watch: Watch, tracking: Tracking
         why = "compression.uplink: how large an update is follows from its training; not with --timing-only"
         raise ScenarioError(why)
     world = build_world(scenario, costs)
-    folder = open_folder(Path(scenario.output.dir).expanduser(), scenario.name, to_yaml(scenario))
+    folder = folder_of(scenario)
     try:
-        with _journal(scenario, folder) as journal, ProgressFile(folder) as progress:
+        with (
+            Blocks(folder / JOURNAL, _block_rows(costs, learner), before.frames) as blocks,
+            _journal(scenario, folder, blocks) as journal,
+            ProgressFile(folder) as progress,
+        ):
+            journal.note("run", begun(to_yaml(scenario), plan.given_sha256, timing_only=timing_only))
+            blocks.rows("clients", drawn_clients(world.devices, costs.samples, _edges(scenario)))
             tracking.start(told_of(folder))
+            told, watch = learner, _watched(plan.watch, progress)
+            if isinstance(learner, Resumable):
+                told = recorded(scenario, folder, learner, journal, blocks, before)
+            if before.frames:
+                watch = _watching_from(blocks, watch)
             listened = heard(journal, progress.task, progress.version, tracking.version)
-            simulated = world.run(learner, listened, _watched(watch, progress))
+            simulated = world.run(told, listened, watch)
             if simulated.ending.reason != "interrupted":
                 learner.finish()
+            if isinstance(learner, Resumable):
+                learner.write_models(folder)
+            ending = simulated.ending
+            journal.note("ending", [ending.reason, ending.detail, simulated.virtual_time_s])
     finally:
         training = learner.close()
         write_clients(folder, world.devices, costs.samples, _edges(scenario))
@@ -91,7 +135,7 @@ def _run(scenario: Scenario, timing_only: bool, watch: Watch, tracking: Tracking
             write_factorisation(folder, training.lost)
         if training is not None and scenario.attack is not None:
             write_attacked(folder, scenario.attack.campaign(scenario.fleet.clients, scenario.seed))
-    results = scenario, folder, journal, simulated, training, costs, holdings, start
+    results = plan, folder, journal, simulated, training, costs, holdings
     summary = _write_results(*results, tracking)
     progress.remove()
     govern(scenario, folder, costs, holdings, summary, timing_only=timing_only)
@@ -108,8 +152,25 @@ def _watched(watch: Watch, progress: ProgressFile) -> Watch:
     return shown
 
 
-def _journal(scenario: Scenario, folder: Path) -> ParquetJournal:
-    return ParquetJournal(folder) if scenario.hierarchy is None else HierarchyParquetJournal(folder)
+def _block_rows(costs: TaskCosts, learner: Learner) -> int:
+    """Return how many rows make a block of the journal at a server update.
+
+    A block takes about as long as it takes to train on a MFLOP, so there is one for fifty.
+    """
+    mean = fmean(costs.work_flop)
+    if not isinstance(learner, Resumable):
+        return BUSY_ROWS
+    return min(BUSY_ROWS, max(1, round(_BLOCK_FLOP / mean))) if mean else BUSY_ROWS
+
+
+def _journal(scenario: Scenario, folder: Path, blocks: Blocks) -> ParquetJournal:
+    kind = ParquetJournal if scenario.hierarchy is None else HierarchyParquetJournal
+    return kind(folder, blocks=blocks)
+
+
+def _watching_from(blocks: Blocks, watch: Watch) -> Watch:
+    """Return who watches a run from where it goes on: nobody interrupts what has happened."""
+    return lambda moment: blocks.retraces or watch(moment)
 
 
 def _edges(scenario: Scenario) -> list[int] | None:
@@ -120,18 +181,17 @@ def _edges(scenario: Scenario) -> list[int] | None:
 
 
 def _write_results(
-    scenario: Scenario,
+    plan: Plan,
     folder: Path,
     journal: ParquetJournal,
     simulated: Simulated,
     training: TrainingReport | None,
     costs: TaskCosts,
     holdings: Holdings | None,
-    start: _Start,
     tracking: Tracking,
 ) -> dict[str, Any]:
     """Write everything that is read from the records. The pictures are left out of an interrupted run."""
-    ending = simulated.ending
+    scenario, ending = plan.scenario, simulated.ending
     write_ending(folder, EndingRecord(ending.reason, ending.detail, simulated.virtual_time_s))
     tables = read_tables(folder)
     versions = list(version_records(tables.versions))
@@ -144,11 +204,11 @@ def _write_results(
         seed=scenario.seed,
         stop_reason=simulated.ending.reason,
         stop_detail=simulated.ending.detail,
-        wall_time_s=time.perf_counter() - start.at_s,
+        wall_time_s=time.perf_counter() - plan.begun_s,
         virtual_time_s=simulated.virtual_time_s,
         totals=journal.totals(),
         records_sha256=journal.records_sha256(),
-        scenario_sha256=start.scenario_sha256,
+        scenario_sha256=plan.given_sha256,
     )
     sections = Sections(
         client_accuracy=_client_accuracy(scenario, tables),

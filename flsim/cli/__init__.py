@@ -18,6 +18,7 @@ from flsim.cli import (  # noqa: F401 - they add their commands
     governance,
     plot,
     results,
+    resume,
     run,
     scenarios,
     search,

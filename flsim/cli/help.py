@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 SECTIONS = {
-    "Run": ("run", "sweep", "search"),
+    "Run": ("run", "resume", "sweep", "search"),
     "Before anything runs": ("validate", "describe", "list", "schema"),
     "Results": ("compare", "report", "plot", "export", "ui", "track"),
     "Account": ("verify", "replay", "lineage", "sign", "keygen"),

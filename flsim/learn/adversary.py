@@ -9,6 +9,7 @@ from torch import Tensor
 from flsim.learn.attacks import Scene, craft
 from flsim.learn.attacks.noise import Noise
 from flsim.learn.compression import Coder
+from flsim.learn.state import State
 from flsim.learn.trainer import Local, Version
 from flsim.learn.weights import is_finite
 from flsim.scenario import Scenario
@@ -73,6 +74,12 @@ class Adversary:
                 arrived = self._over_the_wire(tasks[place], local[place].update, update)
                 sent[place] = replace(local[place], update=arrived, is_finite=is_finite(arrived))
         return sent
+
+    def state(self) -> State:
+        return {"previous": self._previous, "changes": self._changes}
+
+    def restore(self, state: State) -> None:
+        self._previous, self._changes = state["previous"], state["changes"]
 
     def _over_the_wire(self, task: Task, trained: Tensor, made_up: Tensor) -> Tensor:
         """Return what arrives. What was trained has come over the wire before, and does so once only.

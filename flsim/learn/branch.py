@@ -14,6 +14,7 @@ from flsim.learn.aggregations import Contribution, Population
 from flsim.learn.learner import TorchLearner
 from flsim.learn.parts import LearnerParts
 from flsim.learn.received import Received
+from flsim.learn.state import State
 from flsim.learn.trainer import Local, Version
 from flsim.learn.weights import is_finite
 from flsim.scenario import Scenario
@@ -51,6 +52,14 @@ class CentralLearner(TorchLearner):
         """Take what an edge hands up; it counts if the task comes to be aggregated."""
         del self._untrained[task.id]
         self._trained[task.id] = local
+
+    def state(self) -> State:
+        return super().state() | {"branches": [branch.state() for branch in self._branches]}
+
+    def restore(self, state: State) -> None:
+        super().restore(state)
+        for branch, its in zip(self._branches, state["branches"], strict=True):
+            branch.restore(its)
 
     def close(self) -> TrainingReport:
         of_edges = [branch.close() for branch in self._branches]
@@ -91,6 +100,14 @@ class EdgeLearner(TorchLearner):
         valid = [task for task in tasks if task.id not in result.rejected]
         self._losses = _mean_loss(valid, result.train_losses)
         return result
+
+    def state(self) -> State:
+        """Return what is its own: the trainer, which all share, is the central learner's to remember."""
+        return super().state() | {"trainer": None, "losses": self._losses}
+
+    def restore(self, state: State) -> None:
+        super().restore(state)
+        self._losses = tuple(state["losses"])
 
     def evaluate(self) -> None:
         return None

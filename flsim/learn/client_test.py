@@ -13,6 +13,7 @@ from flsim.learn.client_data import ClientData
 from flsim.learn.evaluation import Examiner, batch_size
 from flsim.learn.metrics import Given, Metrics
 from flsim.learn.problem import sample_losses, share_right
+from flsim.learn.state import State
 from flsim.learn.weights import Layout
 from flsim.records import ClientEvaluations
 
@@ -106,6 +107,22 @@ class ClientTest:
                 for name in (() if self._metrics is None else self._metrics.names)
             },
         )
+
+    def state(self) -> State:
+        """Return what all tests gave. Waits for the one that is under way."""
+        self._finish()
+        rows = [
+            [one.tests.version, one.tests.clients, one.tests.samples, one.accuracy, one.loss, one.metrics]
+            for one in self._tested
+        ]
+        return {"latest": self._latest, "tested": rows}
+
+    def restore(self, state: State) -> None:
+        self._latest = state["latest"]
+        self._tested = [
+            _Tested(_Tests(version, clients, samples), accuracy, loss, metrics)
+            for version, clients, samples, accuracy, loss, metrics in state["tested"]
+        ]
 
     def close(self) -> None:
         """End the threads."""

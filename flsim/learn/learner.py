@@ -5,13 +5,17 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import starmap
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from flsim.errors import RunError
 from flsim.learn.aggregations import Combined, Contribution, Population, combine
 from flsim.learn.certainty import every_update_is_used
 from flsim.learn.client_test import ClientTest
+from flsim.learn.export import BestModel, write_model
 from flsim.learn.memory import Memory
 from flsim.learn.objectives import rule_of
 from flsim.learn.observations import Observations
@@ -19,6 +23,7 @@ from flsim.learn.parts import LearnerParts
 from flsim.learn.privacy import guard_of
 from flsim.learn.received import Received
 from flsim.learn.server_optimizers import move
+from flsim.learn.state import State, Stateful, read_state, write_state
 from flsim.learn.trainer import Local, Version
 from flsim.records import ClientEvaluations
 from flsim.scenario import Scenario
@@ -65,6 +70,7 @@ class TorchLearner:
         self._ahead = room if every_update_is_used(scenario) else 0
         workload = scenario.workload
         self._measures = isinstance(workload, TorchWorkload) and workload.metadata is not None
+        self._best = BestModel() if scenario.checkpoint is not None and scenario.checkpoint.best else None
         self._tasks = self._batches = self._used = 0
         self._lost: dict[int, float] = {}  # what a version lacks of the update that led to it
 
@@ -116,10 +122,13 @@ class TorchLearner:
         return self._result(received, valid, combined)
 
     def evaluate(self) -> Callable[[], Evaluation] | None:
-        version, result = self._current, self._parts.test.begin(self.weights)
+        version, weights = self._current, self.weights
+        result = self._parts.test.begin(weights)
 
         def noted() -> Evaluation:
             evaluation = result()
+            if self._best is not None:
+                self._best.tested(version, weights, evaluation)
             self._observations.tested(version, evaluation.metrics)
             return evaluation
 
@@ -146,6 +155,75 @@ class TorchLearner:
             clients = self._client_test.evaluations()
             self._client_test.close()
         return self._report(clients)
+
+    def save(self, path: Path) -> None:
+        """Write all that the rest of the run depends on to a file."""
+        write_state(path, self.state())
+
+    def load(self, path: Path) -> None:
+        """Go on from what `save` has written."""
+        self.restore(read_state(path))
+
+    def write_models(self, folder: Path) -> None:
+        """Write the models that the scenario asks for."""
+        if self._scenario.output.model:
+            write_model(folder, "model", self._entries(self.weights))
+        if self._best is not None and self._best.weights is not None:
+            write_model(folder, "best_model", self._entries(self._best.weights))
+
+    def _entries(self, weights: Tensor) -> dict[str, Tensor]:
+        return {**self._parts.layout.views(weights), **self._parts.entries}
+
+    def state(self) -> State:
+        return {
+            "executor": self._parts.chosen.kind,
+            "current": self._current,
+            "versions": {number: [one.weights, one.memory] for number, one in self._versions.items()},
+            "dispatched_s": self._dispatched_s,
+            "open": dict(self._open),
+            "rule": self._rule_memory,
+            "optimizer": self._optimizer_memory,
+            "guard": None if self._guard is None else self._guard.state(),
+            "untrained": list(self._untrained.values()),
+            "owed": list(self._owed.values()),
+            "trained": {task: local.state() for task, local in self._trained.items()},
+            "counts": [self._tasks, self._batches, self._used],
+            "lost": self._lost,
+            "best": None if self._best is None else self._best.state(),
+            "trainer": self._trainer.state(),
+            "observations": self._observations.state(),
+            "client_test": None if self._client_test is None else self._client_test.state(),
+            "adversary": None if self._parts.adversary is None else self._parts.adversary.state(),
+        }
+
+    def restore(self, state: State) -> None:
+        if state["executor"] != self._parts.chosen.kind:
+            before, now = state["executor"], self._parts.chosen.kind
+            raise RunError(
+                f"the run was trained by executor {before}, and here it would go on with {now}, which "
+                "rounds otherwise; a run is resumed where it was begun"
+            )
+        self._current = state["current"]
+        self._versions = {number: Version(*one) for number, one in state["versions"].items()}
+        self._dispatched_s = state["dispatched_s"]
+        self._open = Counter(state["open"])
+        self._rule_memory, self._optimizer_memory = state["rule"], state["optimizer"]
+        self._untrained = {task.id: task for task in starmap(Task, state["untrained"])}
+        self._owed = {task.id: task for task in starmap(Task, state["owed"])}
+        self._trained = {task: Local.of(local) for task, local in state["trained"].items()}
+        self._tasks, self._batches, self._used = state["counts"]
+        self._lost = state["lost"]
+        parts: Iterable[tuple[Stateful | None, str]] = (
+            (self._guard, "guard"),
+            (self._best, "best"),
+            (self._trainer, "trainer"),
+            (self._observations, "observations"),
+            (self._client_test, "client_test"),
+            (self._parts.adversary, "adversary"),
+        )
+        for part, name in parts:
+            if part is not None and state[name] is not None:
+                part.restore(state[name])
 
     def _report(self, clients: ClientEvaluations | None) -> TrainingReport:
         """Return how training went, with what the clients' own tests gave."""

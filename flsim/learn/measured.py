@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from flsim.learn.state import State
 from flsim.records import MetricRecord
 
 
@@ -15,6 +16,13 @@ class Measured:
         """Take down metrics of a version by their names. The same again changes nothing."""
         for name, value in values.items():
             self._rows[version, name] = MetricRecord(version, None, name, value)
+
+    def state(self) -> State:
+        return list(self._rows.values())
+
+    def restore(self, state: State) -> None:
+        rows = (MetricRecord(*row) for row in state)
+        self._rows = {(row.version, row.metric): row for row in rows}
 
     def records(self) -> list[MetricRecord]:
         """Return all rows in the order of versions."""

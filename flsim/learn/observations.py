@@ -7,6 +7,7 @@ from torch import Tensor
 from flsim.learn.divergence import divergence
 from flsim.learn.leakage import LeakageMeter, Sight
 from flsim.learn.measured import Measured
+from flsim.learn.state import State
 from flsim.learn.trainer import Local
 from flsim.records import LeakageReport, MetricRecord
 from flsim.scenario import Scenario
@@ -53,6 +54,15 @@ class Observations:
     def tested(self, version: int, metrics: Mapping[str, float | None]) -> None:
         """Take down what a test of a version has measured."""
         self._measured.note(version, metrics)
+
+    def state(self) -> State:
+        meter = None if self._meter is None else self._meter.state()
+        return {"measured": self._measured.state(), "meter": meter}
+
+    def restore(self, state: State) -> None:
+        self._measured.restore(state["measured"])
+        if self._meter is not None:
+            self._meter.restore(state["meter"])
 
     @property
     def leakage(self) -> LeakageReport | None:

@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 from torch import Tensor
 
 from flsim.learn.memory import Memory
+from flsim.learn.state import State
 from flsim.learn.weights import is_finite
 from flsim.tasks import Task
 
@@ -41,6 +42,12 @@ class Departure:
         self._clients: dict[int, list[Memory]] = {}
         self.clients_remember = any(step.clients_remember for step in steps)
         self.sends_anyway = any(step.sends_anyway for step in steps)
+
+    def state(self) -> State:
+        return self._clients
+
+    def restore(self, state: State) -> None:
+        self._clients = state
 
     def send(self, task: Task, update: Tensor) -> Sent:
         """Return what leaves the client. What is not finite is not worth remembering."""

@@ -1,6 +1,9 @@
 """What a learner is made of."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor
 
 from flsim.learn.adversary import Adversary
 from flsim.learn.aggregations import Population
@@ -22,7 +25,7 @@ class LearnerParts:
 
     The others are there where the scenario asks for them. `client_test`: the clients' own tests.
     `root_training`: the server's own, on samples of its own. `adversary`: makes up what attackers send.
-    `meter`: attacks what can be seen.
+    `meter`: attacks what can be seen. `entries`: what the module's state has beside weights.
     """
 
     layout: Layout
@@ -34,3 +37,4 @@ class LearnerParts:
     root_training: RootTraining | None = None
     adversary: Adversary | None = None
     meter: LeakageMeter | None = None
+    entries: Mapping[str, Tensor] = field(default_factory=dict)

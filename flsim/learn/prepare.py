@@ -26,6 +26,7 @@ from flsim.learn.evaluation import convolves
 from flsim.learn.executors import Executor, Recipe
 from flsim.learn.executors.choice import Chosen, choose
 from flsim.learn.executors.per_sample import check_per_sample
+from flsim.learn.export import other_entries
 from flsim.learn.leakage import LeakageMeter
 from flsim.learn.learner import TorchLearner
 from flsim.learn.metrics import Metrics
@@ -171,6 +172,7 @@ def _learner(
         root_training=root,
         adversary=adversary_of(scenario, layout),
         meter=_meter(scenario, recipe, samples, initial),
+        entries=other_entries(module),
     )
     return _kind_of_learner(scenario)(scenario, initial, parts)
 

@@ -14,6 +14,7 @@ from flsim.learn.memory import Memory
 from flsim.learn.objectives import Learned, Rule
 from flsim.learn.outgoing import Departure, Outgoing
 from flsim.learn.personalization import Personalizer
+from flsim.learn.state import State
 from flsim.learn.weights import is_finite
 from flsim.scenario.training import Training
 from flsim.tasks import Task
@@ -41,6 +42,16 @@ class Local:
     is_finite: bool
     own: Memory | None = None
     size_bytes: int | None = None
+
+    def state(self) -> State:
+        """Return all of it as data."""
+        return [self.update, self.losses, self.vector, self.is_finite, self.own, self.size_bytes]
+
+    @classmethod
+    def of(cls, state: State) -> "Local":
+        """Return what this is the state of."""
+        update, losses, vector, finite, own, size_bytes = state
+        return cls(update, tuple(losses), vector, finite, own, size_bytes)
 
     @property
     def loss(self) -> float | None:
@@ -137,6 +148,23 @@ class Trainer:
             self._gradients.close()
         if self._personalizer is not None:
             self._personalizer.close()
+
+    def state(self) -> State:
+        return {
+            "clients": self._clients,
+            "own": self._own,
+            "settled": self._settled,
+            "departure": None if self._departure is None else self._departure.state(),
+            "downlink": None if self.downlink is None else self.downlink.state(),
+        }
+
+    def restore(self, state: State) -> None:
+        self._clients, self._own = state["clients"], state["own"]
+        self._settled = {client: (task, memory) for client, (task, memory) in state["settled"].items()}
+        if self._departure is not None:
+            self._departure.restore(state["departure"])
+        if self.downlink is not None:
+            self.downlink.restore(state["downlink"])
 
     def _train_own(self, personalizer: Personalizer, jobs: Sequence[Job]) -> list[Trained]:
         """Train also what is the clients' own. What is not finite is not worth remembering."""

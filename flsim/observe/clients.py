@@ -1,6 +1,7 @@
 """`clients.parquet`: one row per client, folded from the task rows and what was drawn per client."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -22,14 +23,39 @@ def write_clients(
     cannot be read or written.
     """
     try:
-        clients = len(devices.device_class)
-        table = _drawn(devices, samples) | _folded(folder, clients)
-        rows = pa.table(table, schema=CLIENTS_SCHEMA)
-        if edges is not None:
-            rows = rows.append_column(EDGE_OF_CLIENT, pa.array(edges, pa.int64()))
+        drawn = drawn_clients(devices, samples, edges)
+        with ExitStack() as stack:
+            tasks = stack.enter_context(parquet.ParquetFile(folder / "tasks.parquet")).iter_batches()
+            errands: Iterable[pa.RecordBatch] = ()
+            if (path := folder / "secure_errands.parquet").exists():
+                errands = stack.enter_context(parquet.ParquetFile(path)).iter_batches()
+            rows = with_tasks(drawn, tasks, errands)
         parquet.write_table(rows, folder / "clients.parquet", compression="zstd")
     except OSError as error:
         raise RunError(f"{folder}: cannot write clients.parquet: {error}") from error
+
+
+def drawn_clients(
+    devices: Devices, samples: Sequence[int], edges: Sequence[int] | None = None
+) -> pa.RecordBatch:
+    """Return what is drawn of the clients, before anything happens: a row for each."""
+    columns = _drawn(devices, samples)
+    if edges is not None:
+        columns[EDGE_OF_CLIENT.name] = pa.array(edges, pa.int64())
+    schema = pa.schema([*CLIENTS_SCHEMA, EDGE_OF_CLIENT])
+    return pa.RecordBatch.from_arrays(
+        list(columns.values()), schema=pa.schema([schema.field(name) for name in columns])
+    )
+
+
+def with_tasks(
+    drawn: pa.RecordBatch, tasks: Iterable[pa.RecordBatch], errands: Iterable[pa.RecordBatch] = ()
+) -> pa.Table:
+    """Return the rows of clients.parquet: `drawn_clients`, and what tasks and errands come to."""
+    columns = dict(zip(drawn.schema.names, drawn.columns, strict=True))
+    edges = columns.pop(EDGE_OF_CLIENT.name, None)
+    rows = pa.table(columns | _folded(tasks, errands, drawn.num_rows), schema=CLIENTS_SCHEMA)
+    return rows if edges is None else rows.append_column(EDGE_OF_CLIENT, edges)
 
 
 def _drawn(devices: Devices, samples: Sequence[int]) -> dict[str, pa.Array]:
@@ -67,23 +93,22 @@ class _Taken:
         np.add.at(self.up, owners, batch.column("bytes_up").to_numpy())
 
 
-def _folded(folder: Path, clients: int) -> dict[str, pa.Array]:
+def _folded(
+    tasks: Iterable[pa.RecordBatch], errands: Iterable[pa.RecordBatch], clients: int
+) -> dict[str, pa.Array]:
     """Sum the tasks of each client: how many, per outcome, seconds busy, bytes; and add its errands."""
     counts = {outcome: np.zeros(clients, dtype=np.int64) for outcome in Outcome}
     busy, taken = np.zeros(clients), _Taken(clients)
-    with parquet.ParquetFile(folder / "tasks.parquet") as file:
-        for batch in file.iter_batches():
-            owners = batch.column("client").to_numpy()
-            outcomes = batch.column("outcome").cast(pa.string()).to_numpy(zero_copy_only=False)
-            for outcome, count in counts.items():
-                count += np.bincount(owners[outcomes == outcome.value], minlength=clients)
-            seconds = batch.column("ended_s").to_numpy() - batch.column("dispatched_s").to_numpy()
-            busy += np.bincount(owners, seconds, clients)
-            taken.add(batch)
-    if (errands := folder / "secure_errands.parquet").exists():
-        with parquet.ParquetFile(errands) as file:
-            for batch in file.iter_batches():
-                taken.add(batch)
+    for batch in tasks:
+        owners = batch.column("client").to_numpy()
+        outcomes = batch.column("outcome").cast(pa.string()).to_numpy(zero_copy_only=False)
+        for outcome, count in counts.items():
+            count += np.bincount(owners[outcomes == outcome.value], minlength=clients)
+        seconds = batch.column("ended_s").to_numpy() - batch.column("dispatched_s").to_numpy()
+        busy += np.bincount(owners, seconds, clients)
+        taken.add(batch)
+    for batch in errands:
+        taken.add(batch)
     return {
         "tasks": pa.array(sum(counts.values())),
         **{outcome.value: pa.array(count) for outcome, count in counts.items()},

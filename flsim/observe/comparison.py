@@ -17,8 +17,11 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from flsim.errors import RunError
+from flsim.observe.blocks import JOURNAL
 from flsim.observe.folder import SCENARIO
 from flsim.observe.labels import method_labels
+from flsim.observe.metrics import metrics_json
+from flsim.observe.tables import read_tables
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -120,12 +123,17 @@ class Comparison:
 
 
 def read_run(folder: Path) -> FinishedRun:
-    """Return what a run's folder says. Raises RunError if that is not the folder of a finished run."""
+    """Return what a run's folder says, as far as the run came. Raises RunError if it is no run's folder."""
     try:
         scenario = yaml.safe_load((folder / SCENARIO).read_text("utf-8"))
-        summary = json.loads((folder / "summary.json").read_text("utf-8"))
-        versions = json.loads((folder / "metrics.json").read_text("utf-8"))["versions"]
-        run = FinishedRun(folder, scenario, versions, float(summary["virtual_time_s"]))
+        if not (folder / "summary.json").exists() and (folder / JOURNAL).exists():
+            tables = read_tables(folder)  # it was killed: as far as it came
+            versions = metrics_json(tables)["versions"]
+            run = FinishedRun(folder, scenario, versions, versions[-1]["time_s"] if versions else 0.0)
+        else:
+            summary = json.loads((folder / "summary.json").read_text("utf-8"))
+            versions = json.loads((folder / "metrics.json").read_text("utf-8"))["versions"]
+            run = FinishedRun(folder, scenario, versions, float(summary["virtual_time_s"]))
         if run.seed < 0 or not versions:
             raise ValueError("it has no versions")
         return run

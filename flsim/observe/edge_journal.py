@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import pyarrow as pa
 
+from flsim.observe.blocks import Blocks
 from flsim.observe.digest import EDGE_VERSION_COLUMNS, TableDigest
 from flsim.observe.journal import ROW_GROUP_ROWS, ParquetJournal
 from flsim.observe.schemas import EDGE_VERSIONS_SCHEMA
@@ -23,9 +24,11 @@ class _EdgeTables(ParquetJournal):
 class HierarchyParquetJournal(ParquetJournal):
     """The journal that also writes what the edges do."""
 
-    def __init__(self, folder: Path, row_group_rows: int = ROW_GROUP_ROWS) -> None:
-        super().__init__(folder, row_group_rows)
-        self._edges = _EdgeTables(folder, row_group_rows)
+    def __init__(
+        self, folder: Path, row_group_rows: int = ROW_GROUP_ROWS, blocks: Blocks | None = None
+    ) -> None:
+        super().__init__(folder, row_group_rows, blocks)
+        self._edges = _EdgeTables(folder, row_group_rows, blocks)
 
     def edge_task(self, record: TaskRecord) -> None:
         """Take the row of an edge's task that has ended. Rows may come in any order."""
@@ -34,6 +37,10 @@ class HierarchyParquetJournal(ParquetJournal):
     def edge_version(self, record: EdgeVersionRecord) -> None:
         """Take the row of an edge's update."""
         self._edges.version(record)
+
+    def end_block(self) -> None:
+        self._edges.end_block()
+        super().end_block()
 
     def digests(self) -> dict[str, TableDigest]:
         return super().digests() | self._edges.digests()

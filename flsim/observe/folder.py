@@ -4,13 +4,17 @@ import shutil
 from pathlib import Path
 
 from flsim.errors import RunError
+from flsim.observe.blocks import JOURNAL
 from flsim.observe.files import write_bytes
+from flsim.observe.framed import check_free
 
 SCENARIO = "scenario.yaml"
 _FILES = (
     "absences.parquet",
     "attacked_tasks.parquet",
     "attackers.parquet",
+    "best_model.pt",
+    "best_model.safetensors",
     "client_accuracy.parquet",
     "clients.parquet",
     "communication.json",
@@ -18,11 +22,14 @@ _FILES = (
     "edge_tasks.parquet",
     "edge_versions.parquet",
     "factorisation.parquet",
+    JOURNAL,
     "ending.parquet",
     "leakage.parquet",
     "metrics.csv",
     "metrics.json",
     "metrics.parquet",
+    "model.pt",
+    "model.safetensors",
     "progress.jsonl",
     "reconstructions.parquet",
     "secure_errands.parquet",
@@ -37,7 +44,8 @@ _FILES = (
 RECORDS = tuple(file for file in _FILES if file.endswith(".parquet"))
 """The names of the tables that a run may have."""
 
-_FOLDERS = ("export", "governance", "mlflow", "plots", "tensorboard", "wandb")
+CHECKPOINTS = "checkpoints"
+_FOLDERS = (CHECKPOINTS, "export", "governance", "mlflow", "plots", "tensorboard", "wandb")
 
 
 def open_folder(parent: Path, name: str, scenario_yaml: str) -> Path:
@@ -54,8 +62,24 @@ def open_folder(parent: Path, name: str, scenario_yaml: str) -> Path:
                 f"{folder}: holds files that are not a run's; choose another folder with --out, "
                 "or another name"
             )
+        check_free(folder / JOURNAL)
         _remove_earlier_run(folder)
         write_bytes(folder / SCENARIO, scenario_yaml.encode())
+    except OSError as error:
+        raise RunError(f"{folder}: cannot be written: {error.strerror or error}") from error
+    return folder
+
+
+def reopen_folder(folder: Path) -> Path:
+    """Return the folder of a run that goes on, with nothing in it but what it goes on from."""
+    try:
+        check_free(folder / JOURNAL)
+        for file in _FILES:
+            if file != JOURNAL:
+                (folder / file).unlink(missing_ok=True)
+        for subfolder in _FOLDERS:
+            if subfolder != CHECKPOINTS:
+                shutil.rmtree(folder / subfolder, ignore_errors=True)
     except OSError as error:
         raise RunError(f"{folder}: cannot be written: {error.strerror or error}") from error
     return folder

@@ -3,6 +3,9 @@
 Taking a row costs a list append. Every 4,096 rows become columns while they are still in the cache.
 Every 65,536 rows, these become a row group of the file, and a step of the running hash and totals, so a
 summary needs no second look at the files.
+
+A parquet file that was not finished cannot be read. So the same columns also go to the blocks of
+`journal.flsim`, when there are 4,096 rows or a server update is made.
 """
 
 import math
@@ -18,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 
 from flsim.errors import RunError
+from flsim.observe.blocks import Blocks, Json
 from flsim.observe.digest import TASK_COLUMNS, VERSION_COLUMNS, TableDigest, combined
 from flsim.observe.schemas import (
     ABSENCES_SCHEMA,
@@ -92,7 +96,14 @@ class Totals:
 class _TableWriter:
     """One parquet file that is written a row group at a time."""
 
-    def __init__(self, path: Path, schema: pa.Schema, fold: Callable[[pa.RecordBatch], Callable[[], None]]):
+    def __init__(
+        self,
+        path: Path,
+        schema: pa.Schema,
+        fold: Callable[[pa.RecordBatch], Callable[[], None]],
+        blocks: Blocks | None = None,
+    ) -> None:
+        self._blocks = blocks
         self._rows: list[NamedTuple] = []
         self._packs: list[pa.RecordBatch] = []  # rows that are columns already
         self._packed = 0  # rows in the packs
@@ -106,12 +117,17 @@ class _TableWriter:
         except OSError as error:
             raise RunError(f"cannot write {path}: {error}") from error
 
+    @property
+    def pending(self) -> int:
+        """How many rows are in no block yet."""
+        return len(self._rows)
+
     def take(self, row: NamedTuple, row_group_rows: int) -> None:
         """Take a row, and write a row group when there are so many."""
         self._rows.append(row)
         rows = len(self._rows)
         if rows >= _PACK_ROWS or self._packed + rows >= row_group_rows:
-            self._pack()
+            self.pack()
             if self._packed >= row_group_rows:
                 self.flush()
 
@@ -121,7 +137,7 @@ class _TableWriter:
         An interruption leaves the rows in the buffer or in the file, and never in both: what is
         folded is made ready first, and taken over when the write is over, however it went.
         """
-        self._pack()
+        self.pack()
         if not self._packs:
             return
         [batch] = pa.Table.from_batches(self._packs).combine_chunks().to_batches()
@@ -142,13 +158,15 @@ class _TableWriter:
         except OSError as error:
             raise RunError(f"cannot write {self._path}: {error}") from error
 
-    def _pack(self) -> None:
-        """Make columns of the rows."""
+    def pack(self) -> None:
+        """Make columns of the rows, which are then a block."""
         if not self._rows:
             return
         columns = zip(*self._rows, strict=True)
         arrays = [_array(column, kind) for column, kind in zip(columns, self._schema.types, strict=True)]
         pack = pa.RecordBatch.from_arrays(arrays, schema=self._schema)
+        if self._blocks is not None:
+            self._blocks.rows(self._path.stem, pack)
         try:
             self._packs.append(pack)
         finally:
@@ -187,8 +205,12 @@ class ParquetJournal:
     version_schema: ClassVar[pa.Schema] = VERSIONS_SCHEMA
     version_columns: ClassVar[tuple[str, ...]] = VERSION_COLUMNS
 
-    def __init__(self, folder: Path, row_group_rows: int = ROW_GROUP_ROWS) -> None:
+    def __init__(
+        self, folder: Path, row_group_rows: int = ROW_GROUP_ROWS, blocks: Blocks | None = None
+    ) -> None:
+        """`blocks`: where rows also go, to be found if the run is killed. Not closed with the journal."""
         self._row_group_rows = row_group_rows
+        self._blocks = blocks
         self._totals = Totals()
         self._task_digest = TableDigest(TASK_COLUMNS)
         self._version_digest = TableDigest(self.version_columns)
@@ -198,8 +220,8 @@ class ParquetJournal:
         except OSError as error:
             raise RunError(f"cannot make the folder {folder}: {error.strerror or error}") from error
         tasks, versions = (folder / f"{self.prefix}{name}.parquet" for name in ("tasks", "versions"))
-        self._tasks = _TableWriter(tasks, TASKS_SCHEMA, self._fold_tasks)
-        self._versions = _TableWriter(versions, self.version_schema, self._fold_versions)
+        self._tasks = _TableWriter(tasks, TASKS_SCHEMA, self._fold_tasks, blocks)
+        self._versions = _TableWriter(versions, self.version_schema, self._fold_versions, blocks)
         self._folder = folder
         self._metadata: _TableWriter | None = None
         self._absences: _TableWriter | None = None
@@ -217,6 +239,25 @@ class ParquetJournal:
         if self._closed:
             raise RunError(f"the journal is closed; it cannot take {record}")
         self._versions.take(record, self._row_group_rows)
+        if (
+            self._blocks is not None
+            and self._tasks.pending + self._versions.pending >= self._blocks.fewest_rows
+        ):
+            self.end_block()
+
+    def end_block(self) -> None:
+        """Let all rows so far be in blocks."""
+        for writer in self._writers():
+            writer.pack()
+        if self._blocks is not None:
+            self._blocks.end()
+
+    def note(self, name: str, data: Json) -> None:
+        """Write something else to `journal.flsim`, behind all rows so far, and put it on the disk."""
+        if self._blocks is not None:
+            self.end_block()
+            self._blocks.note(name, data)
+            self._blocks.sync()
 
     def metadata(self, record: MetadataRecord) -> None:
         """Take the row of what came with a task's update."""
@@ -224,7 +265,7 @@ class ParquetJournal:
             raise RunError(f"the journal is closed; it cannot take {record}")
         if self._metadata is None:
             path = self._folder / "metadata.parquet"
-            self._metadata = _TableWriter(path, METADATA_SCHEMA, _fold_nothing)
+            self._metadata = _TableWriter(path, METADATA_SCHEMA, _fold_nothing, self._blocks)
         self._metadata.take(record, self._row_group_rows)
 
     def absence(self, record: AbsenceRecord) -> None:
@@ -233,7 +274,7 @@ class ParquetJournal:
             raise RunError(f"the journal is closed; it cannot take {record}")
         if self._absences is None:
             path = self._folder / "absences.parquet"
-            self._absences = _TableWriter(path, ABSENCES_SCHEMA, _fold_nothing)
+            self._absences = _TableWriter(path, ABSENCES_SCHEMA, _fold_nothing, self._blocks)
         self._absences.take(record, self._row_group_rows)
 
     def secure_session(self, record: SecureSessionRecord) -> None:
@@ -242,7 +283,7 @@ class ParquetJournal:
             raise RunError(f"the journal is closed; it cannot take {record}")
         if self._sessions is None:
             path = self._folder / "secure_sessions.parquet"
-            self._sessions = _TableWriter(path, SECURE_SESSIONS_SCHEMA, _fold_nothing)
+            self._sessions = _TableWriter(path, SECURE_SESSIONS_SCHEMA, _fold_nothing, self._blocks)
         self._sessions.take(record, self._row_group_rows)
 
     def errand(self, record: ErrandRecord) -> None:
@@ -251,7 +292,7 @@ class ParquetJournal:
             raise RunError(f"the journal is closed; it cannot take {record}")
         if self._errands is None:
             path = self._folder / "secure_errands.parquet"
-            self._errands = _TableWriter(path, SECURE_ERRANDS_SCHEMA, self._fold_errands)
+            self._errands = _TableWriter(path, SECURE_ERRANDS_SCHEMA, self._fold_errands, self._blocks)
         self._errands.take(record, self._row_group_rows)
 
     def totals(self) -> Totals:
@@ -277,11 +318,12 @@ class ParquetJournal:
             return
         self._closed = True
         with ExitStack() as stack:  # a file that fails does not keep the others from being finished
-            rare = (self._errands, self._sessions, self._absences, self._metadata)
-            for writer in (*rare, self._versions, self._tasks):
-                if writer is not None:
-                    stack.callback(writer.close)
+            for writer in reversed(self._writers()):
+                stack.callback(writer.close)
+                if self._blocks is None or not self._blocks.retraces:
                     stack.callback(writer.flush)
+            if self._blocks is not None and not self._blocks.retraces:
+                stack.callback(self.end_block)
 
     def __enter__(self) -> Self:
         return self
@@ -293,6 +335,12 @@ class ParquetJournal:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _writers(self) -> list[_TableWriter]:
+        """Return what there is, in the order in which blocks are written."""
+        rare = (self._metadata, self._absences, self._sessions, self._errands)
+        every = (self._tasks, self._versions, *rare)
+        return [writer for writer in every if writer is not None]
 
     def _flush(self) -> None:
         if not self._closed:

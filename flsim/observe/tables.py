@@ -11,6 +11,8 @@ import pyarrow.parquet as parquet
 from numpy.typing import NDArray
 
 from flsim.errors import RunError
+from flsim.observe.blocks import JOURNAL
+from flsim.observe.clients import with_tasks
 from flsim.observe.digest import (
     EDGE_VERSION_COLUMNS,
     TASK_COLUMNS,
@@ -18,6 +20,8 @@ from flsim.observe.digest import (
     TableDigest,
     combined,
 )
+from flsim.observe.ending import ending_of
+from flsim.observe.recovery import recovered_rows
 from flsim.observe.schemas import (
     ABSENCES_SCHEMA,
     ATTACKED_TASKS_SCHEMA,
@@ -35,7 +39,7 @@ from flsim.observe.schemas import (
     TASKS_SCHEMA,
     VERSIONS_SCHEMA,
 )
-from flsim.records import Outcome, TaskRecord, VersionRecord
+from flsim.records import EndingRecord, Outcome, TaskRecord, VersionRecord
 
 Stage = Literal["download", "compute", "upload"]
 
@@ -97,10 +101,12 @@ class Span(NamedTuple):
 
 
 def read_tables(folder: Path) -> Tables:
-    """Return the tables that a run left in `folder`.
+    """Return the tables that a run left in `folder`: those of its journal, if it was killed.
 
     Raises RunError if one is missing, was cut off, or is not a flsim table.
     """
+    if not (folder / "ending.parquet").exists() and (folder / JOURNAL).exists():
+        return _recovered(folder)
     tested, metadata = folder / "client_accuracy.parquet", folder / "metadata.parquet"
     attacked, sessions = folder / "attacked_tasks.parquet", folder / "secure_sessions.parquet"
     errands = folder / "secure_errands.parquet"
@@ -122,6 +128,49 @@ def read_tables(folder: Path) -> Tables:
         metrics=_read(metrics, METRICS_SCHEMA) if metrics.exists() else None,
         ending=_read(ending, ENDING_SCHEMA) if ending.exists() else None,
         absences=_read(absences, ABSENCES_SCHEMA) if absences.exists() else None,
+    )
+
+
+def ended_by(folder: Path) -> EndingRecord | None:
+    """Return how the run of a folder ended; None if it was killed, or goes on."""
+    path = folder / "ending.parquet"
+    return ending_of(_read(path, ENDING_SCHEMA)) if path.exists() else None
+
+
+def _recovered(folder: Path) -> Tables:
+    """Return the tables of a run that was killed, as far as its journal has them."""
+    rows = recovered_rows(folder)
+
+    def of_journal(name: str, schema: pa.Schema) -> pa.Table | None:
+        return _fitting(folder / JOURNAL, name, rows[name], schema) if name in rows else None
+
+    tasks = of_journal("tasks", TASKS_SCHEMA)
+    tasks = TASKS_SCHEMA.empty_table() if tasks is None else tasks
+    errands = of_journal("secure_errands", SECURE_ERRANDS_SCHEMA)
+    edges = None
+    clients = CLIENTS_SCHEMA.empty_table()
+    if "clients" in rows:
+        [drawn] = rows["clients"].combine_chunks().to_batches()
+        clients = with_tasks(drawn, tasks.to_batches(), () if errands is None else errands.to_batches())
+    if EDGE_OF_CLIENT.name in clients.column_names:
+        edge_tasks, versions = (
+            of_journal("edge_tasks", TASKS_SCHEMA),
+            of_journal("edge_versions", EDGE_VERSIONS_SCHEMA),
+        )
+        edges = EdgeTables(
+            TASKS_SCHEMA.empty_table() if edge_tasks is None else edge_tasks,
+            EDGE_VERSIONS_SCHEMA.empty_table() if versions is None else versions,
+            clients[EDGE_OF_CLIENT.name].to_numpy(),
+        )
+    versions = of_journal("versions", VERSIONS_SCHEMA)
+    return Tables(
+        tasks=tasks,
+        versions=VERSIONS_SCHEMA.empty_table() if versions is None else versions,
+        clients=clients.select(CLIENTS_SCHEMA.names),
+        metadata=of_journal("metadata", METADATA_SCHEMA),
+        edges=edges,
+        secure_sessions=of_journal("secure_sessions", SECURE_SESSIONS_SCHEMA),
+        secure_errands=errands,
     )
 
 
@@ -194,7 +243,13 @@ def _read(path: Path, schema: pa.Schema) -> pa.Table:
             table = file.read()
     except (OSError, pa.ArrowException) as error:
         raise RunError(f"{path} cannot be read: {error}; was the run killed?") from error
+    return _fitting(path, "", table, schema)
+
+
+def _fitting(path: Path, name: str, table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Return the columns of a schema, of the table `name` in a file. Raises RunError if one is missing."""
     missing = [name for name in schema.names if name not in table.column_names]
     if missing:
-        raise RunError(f"{path} has no column {', '.join(missing)}; it is not a table of this flsim")
+        of = f"{name}: " if name else ""
+        raise RunError(f"{path}: {of}has no column {', '.join(missing)}; it is not a table of this flsim")
     return table.select(schema.names)

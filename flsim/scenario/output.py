@@ -36,6 +36,7 @@ class Output(Section):
     plots: Annotated[bool | Pictures, WrapValidator(_pictures_or_not)] = True
     timeline: bool = True
     absences: bool = True  # when clients were away: a row for each time, which adds up in large fleets
+    model: bool = False  # the last version, as model.pt and model.safetensors
     report: bool = False  # five megabytes, the same script in each: `flsim report DIR` makes it when wanted
 
     @property

@@ -11,6 +11,7 @@ from flsim.policy import AnySelection, AnyStrategy
 from flsim.policy.selections import UniformSelection
 from flsim.scenario.aggregation import Mean
 from flsim.scenario.attack import AnyAttack
+from flsim.scenario.checkpoint import Checkpoint
 from flsim.scenario.client_privacy import AnyPrivacy
 from flsim.scenario.compression import Compression
 from flsim.scenario.drifting import check_drift
@@ -77,6 +78,7 @@ class Scenario(Section):
     executor: AnyExecutor = Auto()
     governance: Governance | None = None
     output: Output = Output()
+    checkpoint: Checkpoint | None = None
     tracking: tuple[AnyTracker, ...] = ()
 
     @property
@@ -86,10 +88,9 @@ class Scenario(Section):
 
     @property
     def sha256(self) -> str:
-        """The hash of all that a run depends on: not of its name, folder, trackers and audit."""
-        data = self.model_dump(
-            mode="json", exclude={"name": True, "output": {"dir"}, "tracking": True, "governance": True}
-        )
+        """The hash of all that a run depends on: not of its name, folder, trackers, audit, checkpoints."""
+        beside = ("name", "tracking", "governance", "checkpoint")
+        data = self.model_dump(mode="json", exclude=dict.fromkeys(beside, True) | {"output": {"dir"}})
         text = json.dumps(data, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -111,6 +112,7 @@ class Scenario(Section):
             check_drift(self)
         self._check_stop()
         check_trackers(self.tracking)
+        self._check_models()
         model = self.workload.model if isinstance(self.workload, TorchWorkload) else None
         for part in (
             model,
@@ -159,6 +161,12 @@ class Scenario(Section):
             if asked and not isinstance(workload, TorchWorkload):
                 why = "nothing is trained that could be measured: it needs workload torch"
                 raise misfit(("evaluation", key), asked, why)
+
+    def _check_models(self) -> None:
+        best = self.checkpoint is not None and self.checkpoint.best
+        for path, asked in ((("output", "model"), self.output.model), (("checkpoint", "best"), best)):
+            if asked and not isinstance(self.workload, TorchWorkload):
+                raise misfit(path, asked, "there is no model: it needs workload torch")
 
     def _check_stop(self) -> None:
         if self.stop.converged is not None and (self.training is None or self.training.epochs < 2):

@@ -88,6 +88,7 @@ def test_a_signal_ends_a_run_in_order(folder: Path, number: signal.Signals) -> N
         "clients.parquet",
         "communication.json",
         "ending.parquet",
+        "journal.flsim",
         "metrics.csv",
         "metrics.json",
         "scenario.yaml",

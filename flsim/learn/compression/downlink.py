@@ -11,6 +11,7 @@ from torch import Tensor
 
 from flsim.learn.compression.coder import Coder
 from flsim.learn.memory import Memory
+from flsim.learn.state import State
 from flsim.tasks import Task
 
 
@@ -49,6 +50,12 @@ class Downlink:
             self._held[task.client] = before
         else:
             del self._held[task.client]
+
+    def state(self) -> State:
+        return {"held": self._held, "before": self._before, "bases": self._bases}
+
+    def restore(self, state: State) -> None:
+        self._held, self._before, self._bases = state["held"], state["before"], state["bases"]
 
     def close(self, task: Task) -> None:
         """Nobody will ask for this task any more."""

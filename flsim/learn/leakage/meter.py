@@ -12,8 +12,9 @@ from flsim.learn.leakage.inversion import Evidence, check_model, matches, recons
 from flsim.learn.leakage.membership import Scorer
 from flsim.learn.leakage.roc import roc
 from flsim.learn.leakage.sight import ProbeDraw, Probes, Sight
+from flsim.learn.state import State
 from flsim.learn.weights import Layout
-from flsim.records import LeakageRecord, LeakageReport, Reconstructed
+from flsim.records import LeakageRecord, LeakageReport, Reconstructed, Reconstruction
 from flsim.scenario.leakage import Inversion, Leakage
 from flsim.tasks import Task
 
@@ -78,6 +79,16 @@ class LeakageMeter:
     def report(self) -> LeakageReport:
         """Return what all attacks gave, in the order of versions."""
         return LeakageReport(tuple(self._records), tuple(self._reconstructed))
+
+    def state(self) -> State:
+        return {"records": self._records, "reconstructed": self._reconstructed}
+
+    def restore(self, state: State) -> None:
+        self._records = [LeakageRecord(*row) for row in state["records"]]
+        self._reconstructed = [
+            Reconstructed(version, seen, client, Reconstruction(*sample))
+            for version, seen, client, sample in state["reconstructed"]
+        ]
 
     def _infer(self, scorer: Scorer, sight: Sight, probes: Probes) -> None:
         after = sight.base + sight.update

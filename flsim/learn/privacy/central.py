@@ -12,6 +12,7 @@ from torch import Tensor
 
 from flsim.draws import Stream
 from flsim.learn.privacy.guard import bounded, guard_of, normal
+from flsim.learn.state import State
 from flsim.scenario import Scenario
 from flsim.scenario.privacy import AdaptiveClip, CentralPrivacy, moved_by, sampling
 from flsim.tasks import Task
@@ -42,6 +43,12 @@ class CentralGuard:
         if self._adaptive is not None:
             self._follow(self._adaptive, updates, len(tasks) - longer, len(tasks), version)
         return normal(self._noise, version, 0, like).mul_(deviation)
+
+    def state(self) -> State:
+        return {"clip": self.clip}
+
+    def restore(self, state: State) -> None:
+        self.clip = state["clip"]
 
     def _follow(
         self, adaptive: AdaptiveClip, updates: float, within: int, tasks: int, version: int

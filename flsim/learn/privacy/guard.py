@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 
 from flsim.draws import Stream
+from flsim.learn.state import Stateful
 from flsim.scenario import Scenario
 from flsim.scenario.privacy import Privacy
 from flsim.tasks import Task
 
 
-class Guard(Protocol):
+class Guard(Stateful, Protocol):
     """Bounds updates, and adds noise to what they become. Updates are measured against their own bases."""
 
     @property

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from flsim.draws import Stream
 from flsim.learn.privacy.guard import bounded, guard_of, normal
+from flsim.learn.state import State
 from flsim.policy.accounting import tree_level
 from flsim.scenario import Scenario
 from flsim.scenario.privacy import TreePrivacy
@@ -37,6 +38,11 @@ class TreeGuard:
         for below in range(level):  # the nodes that the new one stands for, from now on
             noise -= self._node(below, version - 2**below, like)
         return noise.mul_(self._deviation)
+
+    def state(self) -> State:
+        return {}
+
+    def restore(self, state: State) -> None: ...
 
     def _node(self, level: int, last: int, like: Tensor) -> Tensor:
         """Return the noise of the node of the 2 ** level updates up to `last`, in standard deviations."""

@@ -1,0 +1,1 @@
+"""What a killed run goes on from: the answers of its learner, and checkpoints of what that remembers."""
