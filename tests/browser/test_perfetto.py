@@ -7,10 +7,12 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.integration.test_perfetto import (  # noqa: F401 - these are the tests
+    edges_folder,
     folder,
     test_absences_are_those_of_the_records,
     test_an_arrow_leads_from_every_dispatch_by_the_upload_to_the_version,
     test_counters_have_the_last_word_of_the_records,
+    test_in_a_hierarchy_arrows_lead_to_the_version_of_the_edge,
     test_outcomes_are_counted_as_in_the_records,
     test_the_duration_of_every_task_is_that_of_its_row,
     test_the_stages_of_every_task_are_there_and_nothing_else,
@@ -26,6 +28,14 @@ pytestmark = pytest.mark.browser
 def query(chromium: Browser, folder: Path) -> Iterator[Query]:  # noqa: F811
     """The trace processor, with the run's trace in it."""
     processor = TraceProcessor(chromium, folder / "timeline.json.gz")
+    yield processor
+    processor.close()
+
+
+@pytest.fixture(scope="module")
+def edges_query(chromium: Browser, edges_folder: Path) -> Iterator[Query]:  # noqa: F811
+    """The same, with edge servers."""
+    processor = TraceProcessor(chromium, edges_folder / "timeline.json.gz")
     yield processor
     processor.close()
 

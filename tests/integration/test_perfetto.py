@@ -185,3 +185,45 @@ def test_a_part_has_the_tasks_of_the_part(folder: Path, tmp_path: Path) -> None:
         for task in task_records(read_tables(folder).tasks)
         if task.client in (*range(10), 17) and task.ended_s >= 600.0 and task.dispatched_s <= 1200.0
     }
+
+
+@pytest.fixture(scope="module")
+def edges_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with edge servers."""
+    out = tmp_path_factory.mktemp("edges")
+    changes = ["stop.updates=6", f"output.dir={out}", "output.plots=false"]
+    return run(read_scenario(SCENARIOS / "hierarchy.yaml", changes), timing_only=True).folder
+
+
+@pytest.fixture(scope="module")
+def edges_query(edges_folder: Path) -> Query:
+    return ours(edges_folder / "timeline.json.gz")
+
+
+def test_in_a_hierarchy_arrows_lead_to_the_version_of_the_edge(
+    edges_folder: Path, edges_query: Query
+) -> None:
+    """The arrows of clients' tasks end at edges, those of the edges' at the server."""
+    found = edges_query(
+        """
+        SELECT b.name AS second, c.name AS version, t.name AS track
+        FROM flow f JOIN flow g ON f.slice_in = g.slice_out
+        JOIN slice b ON f.slice_in = b.id JOIN slice c ON g.slice_in = c.id
+        JOIN thread_track tt ON c.track_id = tt.id JOIN thread t USING (utid)
+        """
+    )
+    tables = read_tables(edges_folder)
+    assert tables.edges is not None
+    edge_of = tables.edges.of_client
+    expected = [
+        ("upload", f"version {task.aggregated_version}", f"edge {edge_of[task.client]}: versions")
+        for task in task_records(tables.tasks)
+        if task.aggregated_version is not None
+    ]
+    expected += [
+        ("upload", f"version {task.aggregated_version}", "versions")
+        for task in task_records(tables.edges.tasks)
+        if task.aggregated_version is not None
+    ]
+    assert len(expected) > 50
+    assert sorted(found) == sorted(expected)
