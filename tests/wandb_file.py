@@ -1,40 +1,24 @@
-"""Reads the file that W&B leaves of an offline run, by W&B's own protocol buffers.
+"""Reads the file that W&B leaves of an offline run, by W&B's own reader and protocol buffers.
 
-The records lie in LevelDB's log format, in blocks of 32 KiB, behind seven bytes of W&B's. A record, or each
-of its parts, has a header: checksum (4 bytes), length (2), and whether it is whole (1) or a first (2),
-middle (3) or last (4) part. Less than a header at the end of a block is padding.
+Releases from 0.30 on have the reader in their binary only; the file is the same.
 """
 
 import json
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-_BLOCK, _HEADER = 32_768, 7
-
-
-def _records(content: bytes) -> Iterator[bytes]:
-    magic, _ = content[:4], content[4:_HEADER]
-    assert magic == b":W&B"
-    place, parts = _HEADER, b""
-    while place < len(content):
-        if _BLOCK - place % _BLOCK < _HEADER:
-            place += _BLOCK - place % _BLOCK
-            continue
-        _, length, kind = struct.unpack_from("<IHB", content, place)
-        place += _HEADER
-        parts += content[place : place + length]
-        place += length
-        if kind in (1, 4):
-            yield parts
-            parts = b""
-
 
 def records_in(folder: Path) -> Iterator[bytes]:
     """Yield the records of the run in a folder, not parsed."""
+    from wandb.sdk.internal.datastore import DataStore
+
     [path] = folder.glob("wandb/*/*.wandb")
-    yield from _records(path.read_bytes())
+    store = DataStore()
+    store.open_for_scan(str(path))
+    while (data := store.scan_data()) is not None:
+        yield data
+    store.close()
 
 
 def read_wandb(folder: Path) -> tuple[list[dict[str, Any]], dict[str, Any], list[str]]:
