@@ -1,4 +1,4 @@
-"""What is remembered comes back from a file as it was: values, order, who shares what, and where it lies."""
+"""What is remembered comes back from a file as it was: values, order, what is shared, and where it lies."""
 
 import math
 import pickle
