@@ -27,6 +27,7 @@ ARTEFACTS = {
     "clients.parquet",
     "communication.json",
     "ending.parquet",
+    "journal.flsim",
     "metadata.parquet",
     "metrics.csv",
     "metrics.json",

@@ -1,4 +1,4 @@
-"""What the learner remembers, as plain data with tensors in it: every part, saved and taken over again."""
+"""What is remembered comes back from a file as it was: values, order, what is shared, and where it lies."""
 
 import math
 import pickle
