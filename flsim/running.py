@@ -31,6 +31,7 @@ from flsim.observe.sessions import sessions_summary
 from flsim.observe.summary import Facts, Sections, summarise
 from flsim.observe.tables import Tables, read_tables, version_records
 from flsim.observe.trackers import Tracking, told_of
+from flsim.plug_ins import naming_plug_ins
 from flsim.records import EndingRecord, VersionRecord
 from flsim.results import Run
 from flsim.scenario import Scenario
@@ -56,7 +57,7 @@ def run(scenario: Scenario, *, timing_only: bool = False, watch: Watch = unwatch
     `watch` is shown the run as it goes, and ends it by returning False.
     Raises ScenarioError before anything is written, and RunError after.
     """
-    with Tracking(scenario.tracking) as tracking:
+    with naming_plug_ins(scenario), Tracking(scenario.tracking) as tracking:
         return _run(scenario, timing_only, watch, tracking)
 
 
