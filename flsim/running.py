@@ -38,7 +38,7 @@ from flsim.scenario import Scenario
 from flsim.scenario.hierarchy import edges_of
 from flsim.scenario.reading import to_yaml
 from flsim.sim.surroundings import Moment, Watch
-from flsim.sim.world import Simulated, build_world, unwatched
+from flsim.sim.world import Simulated, World, build_world, unwatched
 from flsim.tasks import TaskCosts, TrainingReport
 from flsim.workload import prepare_workload
 
@@ -79,24 +79,37 @@ def _run(scenario: Scenario, timing_only: bool, watch: Watch, tracking: Tracking
             simulated = world.run(learner, listened, _watched(watch, progress))
             if simulated.ending.reason != "interrupted":
                 learner.finish()
-    finally:
-        training = learner.close()
-        write_clients(folder, world.devices, costs.samples, _edges(scenario))
-        if training is not None and training.clients is not None:
-            write_client_accuracy(folder, training.clients)
-        if training is not None:
-            write_measured(folder, training)
-        if training is not None and training.leakage is not None:
-            write_leakage(folder, training.leakage)
-        if training is not None and training.lost:
-            write_factorisation(folder, training.lost)
-        if training is not None and scenario.attack is not None:
-            write_attacked(folder, scenario.attack.campaign(scenario.fleet.clients, scenario.seed))
+    except BaseException as error:
+        try:
+            _write_rest(scenario, folder, world, costs, learner.close())
+        except Exception as another:  # a disk that is full, a table that broke off: said already
+            error.add_note(f"After that: {another}")
+        raise
+    training = learner.close()
+    _write_rest(scenario, folder, world, costs, training)
     results = scenario, folder, journal, simulated, training, costs, holdings, start
     summary = _write_results(*results, tracking)
     progress.remove()
     govern(scenario, folder, costs, holdings, summary, timing_only=timing_only)
     return Run(folder, summary)
+
+
+def _write_rest(
+    scenario: Scenario, folder: Path, world: World, costs: TaskCosts, training: TrainingReport | None
+) -> None:
+    """Write the tables that are made when the journal is closed, of a run that broke off, too."""
+    write_clients(folder, world.devices, costs.samples, _edges(scenario))
+    if training is None:
+        return
+    if training.clients is not None:
+        write_client_accuracy(folder, training.clients)
+    write_measured(folder, training)
+    if training.leakage is not None:
+        write_leakage(folder, training.leakage)
+    if training.lost:
+        write_factorisation(folder, training.lost)
+    if scenario.attack is not None:
+        write_attacked(folder, scenario.attack.campaign(scenario.fleet.clients, scenario.seed))
 
 
 def _watched(watch: Watch, progress: ProgressFile) -> Watch:

@@ -71,7 +71,7 @@ def _exit_code(args: list[str]) -> int:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """Return whether memory was refused: by Python, numpy or Arrow, or by torch, which has errors of its own."""
+    """Return whether memory was refused: by Python, numpy or Arrow, or by torch in its own way."""
     return (
         isinstance(error, MemoryError)
         or type(error).__name__ == "OutOfMemoryError"

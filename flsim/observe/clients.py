@@ -9,6 +9,7 @@ import pyarrow.parquet as parquet
 
 from flsim.errors import RunError
 from flsim.observe.schemas import CLIENTS_SCHEMA, EDGE_OF_CLIENT
+from flsim.observe.table_file import write_table
 from flsim.records import Devices, Outcome
 
 
@@ -27,7 +28,7 @@ def write_clients(
         rows = pa.table(table, schema=CLIENTS_SCHEMA)
         if edges is not None:
             rows = rows.append_column(EDGE_OF_CLIENT, pa.array(edges, pa.int64()))
-        parquet.write_table(rows, folder / "clients.parquet", compression="zstd")
+        write_table(folder / "clients.parquet", rows)
     except OSError as error:
         raise RunError(f"{folder}: cannot write clients.parquet: {error}") from error
 
