@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from types import TracebackType
+from traceback import walk_tb
+from types import FrameType
 from typing import NamedTuple
 
 from pydantic import BaseModel
@@ -40,7 +41,8 @@ def naming_plug_ins(scenario: BaseModel) -> Iterator[None]:
     except (Exception, SystemExit) as error:
         found, what = tuple(plug_ins(scenario)), error_text(error)
         if (guilty := raised_by(error, found)) is not None:
-            raise RunError(f"{guilty} raised {what}\n-v shows where it happened.") from error
+            plug_in, raised = guilty
+            raise RunError(f"{plug_in} raised {error_text(raised)}\n-v shows where it happened.") from error
         if not found or isinstance(error, OSError | SystemExit):
             raise
         suspects = ", ".join(map(str, found))
@@ -66,19 +68,32 @@ def plug_ins(section: object, key: str = "") -> Iterator[PlugIn]:
             yield from plug_ins(item, f"{key}[{place}]")
 
 
-def raised_by(error: BaseException, among: tuple[PlugIn, ...]) -> PlugIn | None:
-    """Return the plug-in whose module an error came out of, if it did: the innermost, of several.
+def raised_by(error: BaseException, among: tuple[PlugIn, ...]) -> tuple[PlugIn, BaseException] | None:
+    """Return the plug-in whose module an error came out of, if it did, and what it raised there.
 
-    An error that another one led to came out of where that one did.
+    That is the error, or one that led to it. Of several plug-ins in one module it is the one whose method
+    it was, or that was given, innermost first; or the first of them.
     """
-    own = {plug_in.module: plug_in for plug_in in reversed(among)}  # the first one, of several in a module
     at: BaseException | None = error
-    while own and at is not None:
-        for module in reversed(list(_modules(at.__traceback__))):
-            if module in own:
-                return own[module]
+    while at is not None:
+        frames = [frame for frame, _ in walk_tb(at.__traceback__)][::-1]
+        here = [(frame, plug_in) for frame in frames for plug_in in among if _is_in(frame, plug_in)]
+        if here:
+            known = [plug_in for frame, plug_in in here if _is_at_work(frame, plug_in)]
+            return (known or [plug_in for _, plug_in in here])[0], at
         at = at.__cause__
     return None
+
+
+def _is_in(frame: FrameType, plug_in: PlugIn) -> bool:
+    """Return whether a call is one of a function in the plug-in's module."""
+    return bool(frame.f_globals.get("__name__") == plug_in.module)
+
+
+def _is_at_work(frame: FrameType, plug_in: PlugIn) -> bool:
+    """Return whether a call knows the plug-in, as its method, or as a function that is given it."""
+    values = map(type, frame.f_locals.values())
+    return any(f"{cls.__module__}:{cls.__qualname__}" == plug_in.path for cls in values)
 
 
 def error_text(error: BaseException) -> str:
@@ -99,9 +114,3 @@ def _path(component: Component) -> str | None:
         return f"{cls.__module__}:{cls.__qualname__}"
     named = getattr(component, "path", None)
     return named if component.kind == "module" and isinstance(named, str) else None
-
-
-def _modules(traceback: TracebackType | None) -> Iterator[str]:
-    while traceback is not None:
-        yield traceback.tb_frame.f_globals.get("__name__", "")
-        traceback = traceback.tb_next

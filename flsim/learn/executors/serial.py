@@ -78,7 +78,8 @@ class SerialExecutor:
         sections = {"workload.model": self._recipe.model, "workload.training": self._training}
         own = tuple(plug_in for key, section in sections.items() for plug_in in plug_ins(section, key))
         if (guilty := raised_by(error, own)) is not None:
-            return f"{guilty} raised {error_text(error)}"
+            plug_in, raised = guilty
+            return f"{plug_in} raised {error_text(raised)}"
         return str(error) if isinstance(error, RuntimeError | ValueError) else None
 
     @contextmanager
