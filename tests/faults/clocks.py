@@ -11,7 +11,10 @@ _CLOCKS = ("time", "monotonic", "perf_counter")
 
 @contextmanager
 def jumping(jumps_s: list[float]) -> Iterator[list[int]]:
-    """Let Python's clocks be off by these seconds, one after the other, at each reading; yield the readings."""
+    """Let Python's clocks be off by these seconds, one after the other, at each reading.
+
+    What is yielded holds how many readings there were.
+    """
     offsets, readings = itertools.cycle(jumps_s), [0]
 
     def off(clock: Callable[[], float]) -> Callable[[], float]:

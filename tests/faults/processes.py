@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from unittest.mock import patch
 
 from flsim.learn.executors.processes import ProcessesExecutor
@@ -49,9 +50,9 @@ def alive(pids: Collection[int]) -> list[int]:
     left = []
     for pid in pids:
         try:
-            with open(f"/proc/{pid}/stat") as file:
-                if file.read().rpartition(")")[2].split()[0] != "Z":
-                    left.append(pid)
+            stat = Path(f"/proc/{pid}/stat").read_text()
+            if stat.rpartition(")")[2].split()[0] != "Z":
+                left.append(pid)
         except (FileNotFoundError, ProcessLookupError):
             continue
     return left

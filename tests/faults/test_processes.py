@@ -62,9 +62,9 @@ def test_workers_killed_as_they_start(of: Recipe, monkeypatch: pytest.MonkeyPatc
 def test_workers_that_are_always_killed_end_the_run(of: Recipe) -> None:
     endless = replace(of, training=recipe(epochs=1_000_000).training)
     executor = ProcessesExecutor(endless, 2)
-    with killed(Waits(), every=True) as victims:
-        with pytest.raises(RunError, match=r"2 workers died one after the other over task \d+ .* code -9"):
-            executor.train(jobs(of, 6))
+    why = r"2 workers died one after the other over task \d+ .* code -9"
+    with killed(Waits(), every=True) as victims, pytest.raises(RunError, match=why):
+        executor.train(jobs(of, 6))
     assert len(victims) <= 6  # and not one after the other for ever
     assert workers_of(executor) == []
     assert alive(victims) == []
@@ -88,9 +88,9 @@ def test_a_run_whose_workers_are_killed_has_the_same_records(tmp_path: Path) -> 
 
 
 def test_a_run_whose_workers_always_die_says_so_and_keeps_its_records(tmp_path: Path) -> None:
-    with killed(Waits(), every=True) as victims:
-        with pytest.raises(RunError, match="give executor.workers a smaller number"):
-            processes(tmp_path, "dying")
+    why = r"give executor\.workers a smaller number"
+    with killed(Waits(), every=True) as victims, pytest.raises(RunError, match=why):
+        processes(tmp_path, "dying")
     assert alive(victims) == []
     assert parquet.read_table(tmp_path / "dying" / "versions.parquet").num_rows >= 0
     assert not (tmp_path / "dying" / "summary.json").exists()

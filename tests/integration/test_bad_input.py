@@ -284,7 +284,8 @@ def test_somebodys_own_strategy_that_raises_is_named(small: Path) -> None:
     done = flsim(*args, cwd=small.parent)
     assert done.returncode == 1
     assert done.stderr == (
-        "error: strategy (mine:Broken) raised ZeroDivisionError: division by zero\n-v shows where it happened.\n"
+        "error: strategy (mine:Broken) raised ZeroDivisionError: division by zero\n"
+        "-v shows where it happened.\n"
     )
     loud = flsim(*args, "--verbose", cwd=small.parent)
     assert loud.returncode == 1
