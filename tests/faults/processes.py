@@ -4,7 +4,7 @@ import itertools
 import os
 import signal
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from unittest.mock import patch
 
@@ -37,7 +37,8 @@ def killed(waits: Waits, every: bool = False) -> Iterator[list[int]]:
             busy = [worker._process.pid for worker in self._workers if worker.tasks]
             for pid in busy if every else busy[:1]:
                 assert pid is not None
-                os.kill(pid, signal.SIGKILL)
+                with suppress(ProcessLookupError):  # killed before, and not replaced yet
+                    os.kill(pid, signal.SIGKILL)
                 victims.append(pid)
         return ready(self)
 
