@@ -68,7 +68,7 @@ def test_workers_that_are_always_killed_end_the_run(of: Recipe) -> None:
     why = r"2 workers died one after the other over task \d+ .* code -9"
     with killed(Waits(), every=True) as victims, pytest.raises(RunError, match=why):
         executor.train(jobs(of, 6))
-    assert len(victims) <= 6  # and not one after the other for ever
+    assert len(victims) <= 8  # and not one after the other for ever
     assert workers_of(executor) == []
     assert alive(victims) == []
     assert not {child.pid for child in active_children()} & set(victims)
