@@ -35,6 +35,7 @@ from flsim.observe.sessions import sessions_summary
 from flsim.observe.summary import Facts, Sections, summarise
 from flsim.observe.tables import Tables, read_tables, version_records
 from flsim.observe.trackers import Tracking, told_of
+from flsim.plug_ins import naming_plug_ins
 from flsim.protocols import Learner
 from flsim.records import EndingRecord, VersionRecord
 from flsim.results import Run
@@ -42,7 +43,7 @@ from flsim.scenario import Scenario
 from flsim.scenario.hierarchy import edges_of
 from flsim.scenario.reading import to_yaml
 from flsim.sim.surroundings import Moment, Watch
-from flsim.sim.world import Simulated, build_world, unwatched
+from flsim.sim.world import Simulated, World, build_world, unwatched
 from flsim.tasks import TaskCosts, TrainingReport
 from flsim.workload import prepare_workload
 
@@ -71,7 +72,8 @@ def run(scenario: Scenario, *, timing_only: bool = False, watch: Watch = unwatch
     Raises ScenarioError before anything is written, and RunError after.
     """
     begun_s, given_sha256 = time.perf_counter(), scenario.sha256
-    plan = Plan(calibrate(scenario), given_sha256, timing_only, watch, begun_s)
+    with naming_plug_ins(scenario):
+        plan = Plan(calibrate(scenario), given_sha256, timing_only, watch, begun_s)
 
     def folder_of(scenario: Scenario) -> Path:
         return open_folder(Path(scenario.output.dir).expanduser(), scenario.name, to_yaml(scenario))
@@ -84,7 +86,7 @@ def carry_out(plan: Plan, folder_of: Callable[[Scenario], Path], before: Before)
 
     `before`: what the run has done already, if it was killed; it is gone over again without training.
     """
-    with Tracking(plan.scenario.tracking) as tracking:
+    with naming_plug_ins(plan.scenario), Tracking(plan.scenario.tracking) as tracking:
         return _carry_out(plan, folder_of, before, tracking)
 
 
@@ -122,24 +124,37 @@ def _carry_out(
                 learner.write_models(folder)
             ending = simulated.ending
             journal.note("ending", [ending.reason, ending.detail, simulated.virtual_time_s])
-    finally:
-        training = learner.close()
-        write_clients(folder, world.devices, costs.samples, _edges(scenario))
-        if training is not None and training.clients is not None:
-            write_client_accuracy(folder, training.clients)
-        if training is not None:
-            write_measured(folder, training)
-        if training is not None and training.leakage is not None:
-            write_leakage(folder, training.leakage)
-        if training is not None and training.lost:
-            write_factorisation(folder, training.lost)
-        if training is not None and scenario.attack is not None:
-            write_attacked(folder, scenario.attack.campaign(scenario.fleet.clients, scenario.seed))
+    except BaseException as error:
+        try:
+            _write_rest(scenario, folder, world, costs, learner.close())
+        except Exception as another:  # a disk that is full, a table that broke off: said already
+            error.add_note(f"After that: {another}")
+        raise
+    training = learner.close()
+    _write_rest(scenario, folder, world, costs, training)
     results = plan, folder, journal, simulated, training, costs, holdings
     summary = _write_results(*results, tracking)
     progress.remove()
     govern(scenario, folder, costs, holdings, summary, timing_only=timing_only)
     return Run(folder, summary)
+
+
+def _write_rest(
+    scenario: Scenario, folder: Path, world: World, costs: TaskCosts, training: TrainingReport | None
+) -> None:
+    """Write the tables that are made when the journal is closed, of a run that broke off, too."""
+    write_clients(folder, world.devices, costs.samples, _edges(scenario))
+    if training is None:
+        return
+    if training.clients is not None:
+        write_client_accuracy(folder, training.clients)
+    write_measured(folder, training)
+    if training.leakage is not None:
+        write_leakage(folder, training.leakage)
+    if training.lost:
+        write_factorisation(folder, training.lost)
+    if scenario.attack is not None:
+        write_attacked(folder, scenario.attack.campaign(scenario.fleet.clients, scenario.seed))
 
 
 def _watched(watch: Watch, progress: ProgressFile) -> Watch:

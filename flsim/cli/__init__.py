@@ -64,9 +64,24 @@ def _exit_code(args: list[str]) -> int:
     except OSError as error:
         return _fail(str(error), args)
     except Exception as error:
+        if _is_out_of_memory(error):
+            return _fail(f"out of memory: {_first_line(error)}", args)
         why = f"{type(error).__name__}: {error}"
         return _fail(f"{why}\nThis is a defect; -v shows where it happened.", args)
     return code if isinstance(code, int) else EXIT_DONE
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Return whether memory was refused: by Python, numpy or Arrow, or by torch in its own way."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "DefaultCPUAllocator: can't allocate memory" in str(error)
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), "") or "the run needs more than there is"
 
 
 def _fail(message: str, args: list[str], code: int = EXIT_ERROR) -> int:

@@ -339,7 +339,11 @@ class TorchLearner:
     def _combined(self, valid: Sequence[Contribution], received: Received) -> Combined:
         """Return what the updates that are finite come to. They are `valid`, of all that were received."""
         kept = valid if self._guard is not None else _rescaled(valid, math.fsum(received.weights))
-        return combine(self._scenario.aggregation, kept, self._rule_memory, self._known(received.tasks))
+        rule = self._scenario.aggregation
+        combined = combine(rule, kept, self._rule_memory, self._known(received.tasks))
+        if not isinstance(combined, Combined):
+            raise RunError(f"aggregation ({rule.kind}) gives {combined!r:.80}, which is no Combined")
+        return combined
 
     def _noised(self, update: Tensor | None, received: Received) -> Tensor | None:
         """Return a combined update with privacy's noise, which is there also where no update is."""

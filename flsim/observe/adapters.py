@@ -5,10 +5,9 @@ from pathlib import Path
 from statistics import fmean
 
 import pyarrow as pa
-import pyarrow.parquet as parquet
 
-from flsim.errors import RunError
 from flsim.observe.schemas import FACTORISATION_SCHEMA
+from flsim.observe.table_file import write_table
 from flsim.scenario.codec import FLOAT_BYTES
 from flsim.tasks import TaskCosts, TrainingReport
 
@@ -16,11 +15,7 @@ from flsim.tasks import TaskCosts, TrainingReport
 def write_factorisation(folder: Path, lost: Mapping[int, float]) -> None:
     """Write what each version lacks of the mean that led to it. Raises RunError if that is impossible."""
     rows = [{"version": version, "lost": share} for version, share in lost.items()]
-    path = folder / "factorisation.parquet"
-    try:
-        parquet.write_table(pa.Table.from_pylist(rows, FACTORISATION_SCHEMA), path, compression="zstd")
-    except OSError as error:
-        raise RunError(f"{path}: cannot write what was lost: {error}") from error
+    write_table(folder / "factorisation.parquet", pa.Table.from_pylist(rows, FACTORISATION_SCHEMA))
 
 
 def adapters_summary(costs: TaskCosts, training: TrainingReport | None) -> Mapping[str, object] | None:

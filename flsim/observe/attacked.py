@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from flsim.errors import RunError
 from flsim.observe.schemas import ATTACKED_TASKS_SCHEMA, ATTACKERS_SCHEMA
+from flsim.observe.table_file import write_table
 from flsim.observe.tables import Tables
 from flsim.records import Outcome, VersionRecord
 from flsim.scenario.attack import Campaign
@@ -24,12 +25,10 @@ def write_attacked(folder: Path, campaign: Campaign) -> None:
     attackers = np.array(sorted(campaign.clients), np.int64)
     try:
         tasks = _attacked(folder / "tasks.parquet", campaign, attackers)
-        parquet.write_table(tasks, folder / "attacked_tasks.parquet", compression="zstd")
-        parquet.write_table(
-            _by_attacker(tasks, attackers), folder / "attackers.parquet", compression="zstd"
-        )
     except OSError as error:
-        raise RunError(f"{folder}: cannot write who attacked: {error}") from error
+        raise RunError(f"{folder}: cannot read who attacked: {error}") from error
+    write_table(folder / "attacked_tasks.parquet", tasks)
+    write_table(folder / "attackers.parquet", _by_attacker(tasks, attackers))
 
 
 def _attacked(tasks: Path, campaign: Campaign, attackers: NDArray[np.int64]) -> pa.Table:

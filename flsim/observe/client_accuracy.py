@@ -5,11 +5,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as parquet
 from numpy.typing import NDArray
 
-from flsim.errors import RunError
 from flsim.observe.schemas import CLIENT_ACCURACY_SCHEMA
+from flsim.observe.table_file import write_table
 from flsim.observe.tables import Tables
 from flsim.records import ClientEvaluations
 
@@ -21,11 +20,7 @@ def write_client_accuracy(folder: Path, tested: ClientEvaluations) -> None:
     columns = {name: pa.array(getattr(tested, name)) for name in CLIENT_ACCURACY_SCHEMA.names}
     if np.isnan(tested.accuracy).any():  # numbers are neither right nor wrong
         columns["accuracy"] = pa.array(tested.accuracy, from_pandas=True)
-    path = folder / "client_accuracy.parquet"
-    try:
-        parquet.write_table(pa.table(columns, schema=CLIENT_ACCURACY_SCHEMA), path, compression="zstd")
-    except OSError as error:
-        raise RunError(f"{path} cannot be written: {error}") from error
+    write_table(folder / "client_accuracy.parquet", pa.table(columns, schema=CLIENT_ACCURACY_SCHEMA))
 
 
 def distribution(accuracy: NDArray[np.float64]) -> Distribution:

@@ -10,6 +10,7 @@ import pyarrow.parquet as parquet
 
 from flsim.errors import RunError
 from flsim.observe.schemas import CLIENTS_SCHEMA, EDGE_OF_CLIENT
+from flsim.observe.table_file import write_table
 from flsim.records import Devices, Outcome
 
 
@@ -30,7 +31,7 @@ def write_clients(
             if (path := folder / "secure_errands.parquet").exists():
                 errands = stack.enter_context(parquet.ParquetFile(path)).iter_batches()
             rows = with_tasks(drawn, tasks, errands)
-        parquet.write_table(rows, folder / "clients.parquet", compression="zstd")
+        write_table(folder / "clients.parquet", rows)
     except OSError as error:
         raise RunError(f"{folder}: cannot write clients.parquet: {error}") from error
 

@@ -3,20 +3,16 @@
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as parquet
 
-from flsim.errors import RunError
 from flsim.observe.schemas import ENDING_SCHEMA
+from flsim.observe.table_file import write_table
 from flsim.records import EndingRecord
 
 
 def write_ending(folder: Path, record: EndingRecord) -> None:
     """Write `folder/ending.parquet`. Raises RunError if it cannot be written."""
-    path = folder / "ending.parquet"
-    try:
-        parquet.write_table(pa.Table.from_pylist([record._asdict()], ENDING_SCHEMA), path)
-    except OSError as error:
-        raise RunError(f"{path} cannot be written: {error}") from error
+    table = pa.Table.from_pylist([record._asdict()], ENDING_SCHEMA)
+    write_table(folder / "ending.parquet", table, compression="snappy")
 
 
 def ending_of(table: pa.Table | None) -> EndingRecord | None:

@@ -334,7 +334,13 @@ class ParquetJournal:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.close()
+        """Close the files. Where something has failed already, that is what is said."""
+        try:
+            self.close()
+        except RunError as another:
+            if error is None:
+                raise
+            error.add_note(f"After that: {another}")
 
     def _writers(self) -> list[_TableWriter]:
         """Return what there is, in the order in which blocks are written."""

@@ -7,10 +7,9 @@ from pathlib import Path
 from statistics import fmean
 
 import pyarrow as pa
-import pyarrow.parquet as parquet
 
-from flsim.errors import RunError
 from flsim.observe.schemas import LEAKAGE_SCHEMA, RECONSTRUCTIONS_SCHEMA
+from flsim.observe.table_file import write_table
 from flsim.observe.tables import Tables
 from flsim.records import LeakageRecord, LeakageReport
 
@@ -34,11 +33,8 @@ def write_leakage(folder: Path, report: LeakageReport) -> None:
         "leakage.parquet": pa.Table.from_pylist(rows, LEAKAGE_SCHEMA),
         "reconstructions.parquet": pa.Table.from_pylist(guesses, RECONSTRUCTIONS_SCHEMA),
     }
-    try:
-        for name, table in tables.items():
-            parquet.write_table(table, folder / name, compression="zstd")
-    except OSError as error:
-        raise RunError(f"{folder}: cannot write what leaked: {error}") from error
+    for name, table in tables.items():
+        write_table(folder / name, table)
 
 
 def leakage_summary(tables: Tables) -> Mapping[str, object] | None:

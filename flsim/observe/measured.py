@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as parquet
 from numpy.typing import NDArray
 
-from flsim.errors import RunError
 from flsim.observe.client_accuracy import Distribution, spread
 from flsim.observe.schemas import METRICS_SCHEMA
+from flsim.observe.table_file import write_table
 from flsim.observe.tables import Tables
 from flsim.records import DIVERGENCE, MetricRecord
 from flsim.tasks import TrainingReport
@@ -29,11 +28,7 @@ def write_measured(folder: Path, report: TrainingReport) -> None:
         return
     columns = zip(*rows, strict=True)
     arrays = [pa.array(column, kind) for column, kind in zip(columns, METRICS_SCHEMA.types, strict=True)]
-    path = folder / "metrics.parquet"
-    try:
-        parquet.write_table(pa.table(arrays, schema=METRICS_SCHEMA), path, compression="zstd")
-    except OSError as error:
-        raise RunError(f"{path} cannot be written: {error}") from error
+    write_table(folder / "metrics.parquet", pa.table(arrays, schema=METRICS_SCHEMA))
 
 
 def _place(row: MetricRecord) -> tuple[int, int]:

@@ -158,6 +158,10 @@ class Server:
         self._signal = Signal(self._env)
         self._waits_for_clients = decision.for_clients
         if decision.until_s is not None and decision.until_s != self._timer_s:
+            if not decision.until_s < math.inf:
+                raise RunError(
+                    f"{self._strategy_name()} waits until {decision.until_s} s, which never comes"
+                )
             self._timer_s = decision.until_s
             call_at(self._env, decision.until_s, self._timer_over, self.turn)
         return self._signal
@@ -168,6 +172,7 @@ class Server:
 
     def _timer_over(self, _: Event) -> None:
         self._timer_s = None
+        self._stopping.timer_over()
         self.wake()
 
     # Sending out

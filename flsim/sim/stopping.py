@@ -47,6 +47,8 @@ class Stopping:
         self._failures = 0  # tasks in a row that came to nothing
         self._discards = 0  # tasks that the strategy discarded since the last server update
         self._vain_wakes = 0  # clients that came while the strategy waited for more, in a row
+        self._vain_timers = 0  # times that the strategy waited for, in a row, while nothing else happened
+        self._most_vain_timers = 100_000 if stop.time is None else 1_000_000
         self._instant_s = -math.inf
         self._decisions = 0  # at this instant
         self._most_decisions = 10_000 + 10 * clients
@@ -59,15 +61,16 @@ class Stopping:
         """Tasks were sent out; `in_flight` are out now."""
         if in_flight > self._most_in_flight:
             self._most_in_flight = in_flight
-        self._vain_wakes = 0
+        self._vain_wakes = self._vain_timers = 0
 
     def arrived(self) -> None:
         """An update arrived."""
-        self._failures = 0
+        self._failures = self._vain_timers = 0
 
     def failed(self) -> None:
         """A task ended without an update."""
         self._failures += 1
+        self._vain_timers = 0
 
     def discarded(self) -> None:
         """The strategy discarded a task."""
@@ -75,12 +78,16 @@ class Stopping:
 
     def updated(self, converged: int) -> None:
         """A server update was made; now so many clients have converged."""
-        self._discards = 0
+        self._discards = self._vain_timers = 0
         self._converged = converged
 
     def client_came(self) -> None:
         """The server woke up because a client came."""
         self._vain_wakes += 1
+
+    def timer_over(self) -> None:
+        """A time has come for which the strategy waited."""
+        self._vain_timers += 1
 
     def tested(self, row: VersionRecord) -> None:
         """The current version's row, with its test if it has one."""
@@ -106,13 +113,16 @@ class Stopping:
         if self._share_converged is not None and self._converged / self._clients >= self._share_converged:
             why = f"{self._converged} of {self._clients} clients have converged"
             return Ending("converged", f"{why}; the target was a share of {self._share_converged}")
-        if not (self._failures or self._discards or self._vain_wakes):
+        if not (self._failures or self._discards or self._vain_wakes or self._vain_timers):
             return None  # nearly always
         limit = 1000 + 10 * self._most_in_flight
         if self._failures >= limit:
             return Ending("stalled", f"{self._failures} tasks in a row ended without an update")
         if self._discards >= limit and self._time_s is None:
             why = f"the strategy discarded {self._discards} tasks in a row and made no server update"
+            return Ending("stalled", why)
+        if self._vain_timers >= self._most_vain_timers:
+            why = f"the strategy let {self._vain_timers:,} times that it waited for pass, and did nothing"
             return Ending("stalled", why)
         if self._vain_wakes >= 1000 + 100 * self._clients:
             why = f"clients came {self._vain_wakes} times, but never enough of them to be asked"

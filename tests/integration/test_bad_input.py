@@ -278,14 +278,14 @@ class Broken(FedAsync):
 """
 
 
-def test_a_defect_is_called_one(small: Path) -> None:
-    """Here it is the defect of somebody's own strategy."""
+def test_somebodys_own_strategy_that_raises_is_named(small: Path) -> None:
     (small.parent / "mine.py").write_text(BROKEN_STRATEGY)
     args = [small, "--set", "strategy={kind: 'mine:Broken'}"]
     done = flsim(*args, cwd=small.parent)
     assert done.returncode == 1
     assert done.stderr == (
-        "error: ZeroDivisionError: division by zero\nThis is a defect; -v shows where it happened.\n"
+        "error: strategy (mine:Broken) raised ZeroDivisionError: division by zero\n"
+        "-v shows where it happened.\n"
     )
     loud = flsim(*args, "--verbose", cwd=small.parent)
     assert loud.returncode == 1

@@ -16,6 +16,7 @@ from flsim.learn.executors.per_sample import StepNoise, clipped_gradients
 from flsim.learn.optimizers import State, step
 from flsim.learn.problem import mean_loss
 from flsim.learn.weights import weights_of
+from flsim.plug_ins import error_text, plug_ins, raised_by
 from flsim.tasks import Task
 
 
@@ -60,10 +61,26 @@ class SerialExecutor:
         try:
             with self._own_randomness(job.task):
                 return self._train(job)
-        except (RuntimeError, ValueError) as error:  # what torch and a module of the user's own may raise
+        except MemoryError:
+            raise
+        except Exception as error:
+            why = self._why(error)
+            if why is None:
+                raise
             task = job.task
-            why = f"training task {task.id} of client {task.client} failed: {error}"
-            raise RunError(why) from error
+            raise RunError(f"training task {task.id} of client {task.client} failed: {why}") from error
+
+    def _why(self, error: Exception) -> str | None:
+        """Return what to say of an error in training; None for a defect.
+
+        Torch raises RuntimeError and ValueError for what it cannot train on; a user's own module anything.
+        """
+        sections = {"workload.model": self._recipe.model, "workload.training": self._training}
+        own = tuple(plug_in for key, section in sections.items() for plug_in in plug_ins(section, key))
+        if (guilty := raised_by(error, own)) is not None:
+            plug_in, raised = guilty
+            return f"{plug_in} raised {error_text(raised)}"
+        return str(error) if isinstance(error, RuntimeError | ValueError) else None
 
     @contextmanager
     def _own_randomness(self, task: Task) -> Iterator[None]:

@@ -1,0 +1,1 @@
+"""Faults, put into a run by context managers, and what becomes of the run."""
