@@ -8,6 +8,7 @@ with such mutants among the survivors. With `--least`, ends with 1 where the sco
 """
 
 import argparse
+import os
 import sys
 import tomllib
 from collections import Counter
@@ -15,8 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutation.scope import GROUPS, ROOT
-from tests.mutation.trial import KILLED, UNREACHED, Trial
+os.environ.update(OMP_NUM_THREADS="1")  # before torch comes: a fork has none of its parent's threads
+
+from tests.mutation.scope import GROUPS, ROOT  # noqa: E402
+from tests.mutation.trial import KILLED, UNREACHED, Trial  # noqa: E402
 
 OPTIONS = (
     *("-o", "addopts=", "-s", "-p", "no:cacheprovider", "-p", "no:terminal", "-m", "not slow"),
@@ -37,10 +40,11 @@ def main() -> int:
     parser.add_argument("--sample", type=int, help="so many mutants of each group; all unless given")
     parser.add_argument("--seed", type=int, default=1, help="of the sample")
     parser.add_argument("--jobs", type=int, default=2, help="processes at a time")
+    parser.add_argument("--tell", action="store_true", help="tell of survivors as they come, on stderr")
     parser.add_argument("--least", type=float, default=0.0, help="the score below which this fails")
     arguments = parser.parse_args()
     groups = {name: GROUPS[name] for name in arguments.group or GROUPS}
-    trial = Trial(groups, arguments.sample, arguments.seed, arguments.module, arguments.jobs)
+    trial = Trial(groups, arguments.sample, arguments.seed, arguments.module, arguments.jobs, arguments.tell)
     tests = sorted({str(ROOT / "tests" / test) for group in groups.values() for test in group.tests})
     status = pytest.main([*OPTIONS, *tests], plugins=[trial])
     if status:

@@ -8,6 +8,7 @@ the code as it stands. A mutant is killed by a test that fails, or by more CPU t
 import gc
 import importlib
 import inspect
+import itertools
 import json
 import os
 import random
@@ -29,7 +30,8 @@ from hypothesis import HealthCheck, Phase, settings
 from tests.mutation.operators import Mutant, mutants_of
 from tests.mutation.scope import ROOT, Group, files_of, module_name
 
-EXAMPLES, STEPS = 25, 40
+EXAMPLES, STEPS = 12, 30
+BUDGET_S = 3  # of tests for a mutant, in CPU time on the code as it stands
 FREE_CPU_S, ROOM_BYTES = 8, 4 << 30
 NOT_TRIED = 3  # the status of a fork whose mutant could not be put in place
 KILLED, SURVIVED, UNREACHED = "killed", "survived", "unreached"
@@ -59,9 +61,9 @@ class Baseline:
 class Trial:
     """A pytest plugin that runs the collected tests on mutants instead of once."""
 
-    def __init__(self, groups: dict[str, Group], sample: int | None, seed: int, only: str, jobs: int) -> None:
+    def __init__(self, groups: dict[str, Group], sample: int | None, seed: int, only: str, jobs: int, tells: bool) -> None:
         self._groups, self._sample, self._seed = groups, sample, seed
-        self._only, self._jobs = only, jobs
+        self._only, self._jobs, self._tells = only, jobs, tells
         self._files = {str(file): module_name(file) for group in groups.values() for file in files_of(group)}
         self.outcomes: dict[str, list[tuple[Mutant, str]]] = {}
         self.candidates: dict[str, int] = {}
@@ -78,6 +80,9 @@ class Trial:
         self.baseline = Baseline(**_forked_answer(lambda: _baseline(items, self._files)))
         if self.baseline.failed:
             raise session.Interrupted(f"tests fail as it is: {', '.join(self.baseline.failed)}")
+        if self._tells:
+            spent = sum(self.baseline.seconds.values())
+            print(f"{len(items)} tests, {spent:.0f} s of CPU time", file=sys.stderr, flush=True)
         functions = _functions_by_place(set(self._files))
         for name, group in self._groups.items():
             files = {(ROOT / "tests" / test) for test in group.tests}
@@ -113,16 +118,32 @@ class Trial:
                 outcomes[place] = UNREACHED
                 continue
             if len(running) == self._jobs:
-                _reap(running, outcomes)
-            ordered = sorted(tests, key=lambda test: (seconds[test], test))
+                self._reap(running, outcomes, mutants)
+            ordered = self._affordable(tests)
             limit_s = FREE_CPU_S + 3 * sum(seconds[test] for test in ordered)
             pid = _fork()
             if pid == 0:
                 _trial(mutant, functions, [items[test] for test in ordered], limit_s)
             running[pid] = place
         while running:
-            _reap(running, outcomes)
+            self._reap(running, outcomes, mutants)
         return [(mutant, outcomes[place]) for place, mutant in enumerate(mutants)]
+
+    def _reap(self, running: dict[int, int], outcomes: dict[int, str], mutants: Sequence[Mutant]) -> None:
+        """Wait for one of the forks, and note what became of its mutant."""
+        pid, status = os.wait()
+        if os.waitstatus_to_exitcode(status) == NOT_TRIED:
+            raise RuntimeError("a mutant could not be put in place")
+        place = running.pop(pid)
+        outcomes[place] = SURVIVED if status == 0 else KILLED
+        if self._tells and status == 0:
+            print(f"survived: {mutants[place].id}", file=sys.stderr, flush=True)
+
+    def _affordable(self, tests: Iterable[str]) -> list[str]:
+        """The quickest of these tests, as many as the budget allows and one at least."""
+        ordered = sorted(tests, key=lambda test: (self.baseline.seconds[test], test))
+        spent = itertools.accumulate(self.baseline.seconds[test] for test in ordered)
+        return ordered[:1] + [test for test, sum_s in zip(ordered[1:], list(spent)[1:], strict=True) if sum_s <= BUDGET_S]
 
     def _reached(self, tests: Iterable[str]) -> dict[tuple[str, int], list[str]]:
         """Which of these tests reach a module's line."""
@@ -131,13 +152,6 @@ class Trial:
             for module, line in self.baseline.reached[test]:
                 reached.setdefault((module, line), []).append(test)
         return reached
-
-
-def _reap(running: dict[int, int], outcomes: dict[int, str]) -> None:
-    pid, status = os.wait()
-    if os.waitstatus_to_exitcode(status) == NOT_TRIED:
-        raise RuntimeError("a mutant could not be put in place")
-    outcomes[running.pop(pid)] = SURVIVED if status == 0 else KILLED
 
 
 def _fork() -> int:
