@@ -42,8 +42,6 @@ GROUPS = {
             "unit/test_port.py",
             "unit/test_tiers.py",
             "unit/test_weighting.py",
-            "unit/test_server.py",
-            "validation/test_cohorts.py",
         ),
     ),
     "selections": Group(

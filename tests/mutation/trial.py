@@ -31,6 +31,7 @@ from tests.mutation.operators import Mutant, mutants_of
 from tests.mutation.scope import ROOT, Group, files_of, module_name
 
 EXAMPLES, STEPS = 12, 30
+LONGEST_S = 1.0  # a test that takes longer, measured and all, is left out
 BUDGET_S = 3  # of tests for a mutant, in CPU time on the code as it stands
 FREE_CPU_S, ROOM_BYTES = 8, 4 << 30
 NOT_TRIED = 3  # the status of a fork whose mutant could not be put in place
@@ -223,9 +224,19 @@ def _passes(item: pytest.Item) -> bool:
     return not any(report.failed for report in runtestprotocol(item, log=False, nextitem=None))
 
 
+def _too_long(*_: object) -> None:
+    raise TimeoutError("a test that is too long to run on every mutant")
+
+
 def _baseline(items: dict[str, pytest.Item], modules: dict[str, str]) -> dict[str, Any]:
-    """Run all tests once; return their CPU times, the lines that each reaches, and which fail."""
-    seconds, reached, failed = {}, {}, []
+    """Run all tests once; return their CPU times, the lines that each reaches, and which fail.
+
+    A test that takes too long is ended, and counts as one that reaches nothing.
+    """
+    seconds: dict[str, float] = {}
+    reached: dict[str, list[tuple[str, int]]] = {}
+    failed: list[str] = []
+    signal.signal(signal.SIGVTALRM, _too_long)
     for test, item in items.items():
         lines: set[tuple[str, int]] = set()
 
@@ -237,11 +248,16 @@ def _baseline(items: dict[str, pytest.Item], modules: dict[str, str]) -> dict[st
             return local if frame.f_code.co_filename in modules else None
 
         start = time.process_time()
+        signal.setitimer(signal.ITIMER_VIRTUAL, LONGEST_S)
         sys.settrace(entered)
         passed = _passes(item)
         sys.settrace(None)
+        too_long = signal.getitimer(signal.ITIMER_VIRTUAL) == (0.0, 0.0)
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        if too_long:
+            lines.clear()
         seconds[test] = time.process_time() - start
-        if not passed:
+        if not passed and not too_long:
             failed.append(test)
         reached[test] = sorted((modules[file], line) for file, line in lines)
     return {"seconds": seconds, "reached": reached, "failed": failed}
