@@ -18,8 +18,8 @@ import pytest
 
 os.environ.update(OMP_NUM_THREADS="1")  # before torch comes: a fork has none of its parent's threads
 
-from tests.mutation.scope import GROUPS, ROOT  # noqa: E402
-from tests.mutation.trial import KILLED, UNREACHED, Trial  # noqa: E402
+from tests.mutation.scope import GROUPS, ROOT
+from tests.mutation.trial import KILLED, UNREACHED, Trial
 
 OPTIONS = (
     *("-o", "addopts=", "-s", "-p", "no:cacheprovider", "-p", "no:terminal", "-m", "not slow"),
@@ -30,12 +30,16 @@ REASONS = Path(__file__).parent / "survivors.toml"
 
 def reasons() -> dict[str, str]:
     """Why a mutant that survives is none, by its id."""
-    return {entry["mutant"]: entry["why"] for entry in tomllib.loads(REASONS.read_text("utf-8"))["survivor"]}
+    return {
+        entry["mutant"]: entry["why"] for entry in tomllib.loads(REASONS.read_text("utf-8"))["survivor"]
+    }
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__.splitlines()[0])
-    parser.add_argument("--group", action="append", choices=GROUPS, help="may be repeated; all unless given")
+    parser.add_argument(
+        "--group", action="append", choices=GROUPS, help="may be repeated; all unless given"
+    )
     parser.add_argument("--module", default="", help="only mutants with this text in their id")
     parser.add_argument("--sample", type=int, help="so many mutants of each group; all unless given")
     parser.add_argument("--seed", type=int, default=1, help="of the sample")
@@ -44,7 +48,9 @@ def main() -> int:
     parser.add_argument("--least", type=float, default=0.0, help="the score below which this fails")
     arguments = parser.parse_args()
     groups = {name: GROUPS[name] for name in arguments.group or GROUPS}
-    trial = Trial(groups, arguments.sample, arguments.seed, arguments.module, arguments.jobs, arguments.tell)
+    trial = Trial(
+        groups, arguments.sample, arguments.seed, arguments.module, arguments.jobs, arguments.tell
+    )
     tests = sorted({str(ROOT / "tests" / test) for group in groups.values() for test in group.tests})
     status = pytest.main([*OPTIONS, *tests], plugins=[trial])
     if status:

@@ -159,7 +159,16 @@ def _droppable(statement: ast.stmt) -> bool:
 def _expressions(statement: ast.stmt) -> Iterator[ast.AST]:
     """The expressions of a statement itself, but not of those within, and no annotation."""
     for name, value in ast.iter_fields(statement):
-        if name in {"annotation", "body", "orelse", "finalbody", "handlers", "decorator_list", "returns", "args"}:
+        if name in {
+            "annotation",
+            "body",
+            "orelse",
+            "finalbody",
+            "handlers",
+            "decorator_list",
+            "returns",
+            "args",
+        }:
             continue
         for part in value if isinstance(value, list) else [value]:
             if isinstance(part, ast.match_case):

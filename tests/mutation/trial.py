@@ -62,10 +62,14 @@ class Baseline:
 class Trial:
     """A pytest plugin that runs the collected tests on mutants instead of once."""
 
-    def __init__(self, groups: dict[str, Group], sample: int | None, seed: int, only: str, jobs: int, tells: bool) -> None:
+    def __init__(
+        self, groups: dict[str, Group], sample: int | None, seed: int, only: str, jobs: int, tells: bool
+    ) -> None:
         self._groups, self._sample, self._seed = groups, sample, seed
         self._only, self._jobs, self._tells = only, jobs, tells
-        self._files = {str(file): module_name(file) for group in groups.values() for file in files_of(group)}
+        self._files = {
+            str(file): module_name(file) for group in groups.values() for file in files_of(group)
+        }
         self.outcomes: dict[str, list[tuple[Mutant, str]]] = {}
         self.candidates: dict[str, int] = {}
         self.baseline = Baseline()
@@ -144,7 +148,9 @@ class Trial:
         """The quickest of these tests, as many as the budget allows and one at least."""
         ordered = sorted(tests, key=lambda test: (self.baseline.seconds[test], test))
         spent = itertools.accumulate(self.baseline.seconds[test] for test in ordered)
-        return ordered[:1] + [test for test, sum_s in zip(ordered[1:], list(spent)[1:], strict=True) if sum_s <= BUDGET_S]
+        return ordered[:1] + [
+            test for test, sum_s in zip(ordered[1:], list(spent)[1:], strict=True) if sum_s <= BUDGET_S
+        ]
 
     def _reached(self, tests: Iterable[str]) -> dict[tuple[str, int], list[str]]:
         """Which of these tests reach a module's line."""
@@ -168,9 +174,7 @@ def _fork() -> int:
     return pid
 
 
-def _trial(
-    mutant: Mutant, functions: Functions, items: list[pytest.Item], limit_s: float
-) -> None:
+def _trial(mutant: Mutant, functions: Functions, items: list[pytest.Item], limit_s: float) -> None:
     """Run the tests on the mutant, in the fork; never returns. Leaves with 0 if none of them fails."""
     status = NOT_TRIED
     try:
@@ -242,7 +246,7 @@ def _baseline(items: dict[str, pytest.Item], modules: dict[str, str]) -> dict[st
 
         def local(frame: FrameType, event: str, _: Any, lines: set[tuple[str, int]] = lines) -> Any:
             lines.add((frame.f_code.co_filename, frame.f_lineno))
-            return local  # noqa: B023
+            return local
 
         def entered(frame: FrameType, event: str, _: Any, local: Any = local) -> Any:
             return local if frame.f_code.co_filename in modules else None
@@ -271,13 +275,13 @@ def _forked_answer(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         status = 1
         try:
             os.close(reading)
-            with open(writing, "w", encoding="utf-8") as pipe:  # noqa: PTH123: a descriptor
+            with os.fdopen(writing, "w", encoding="utf-8") as pipe:
                 json.dump(work(), pipe)
             status = 0
         finally:
             os._exit(status)
     os.close(writing)
-    with open(reading, encoding="utf-8") as pipe:  # noqa: PTH123: a descriptor
+    with os.fdopen(reading, encoding="utf-8") as pipe:
         answer = pipe.read()
     _, status = os.waitpid(pid, 0)
     if status:
