@@ -21,6 +21,7 @@ def test_equal_shares_ignore_the_samples() -> None:
 def test_a_task_without_samples_has_no_share_unless_none_has() -> None:
     assert shares([task(0, samples=0), task(1, samples=4)], "samples") == (0.0, 1.0)
     assert shares([task(0, samples=0), task(1, samples=0)], "samples") == (0.5, 0.5)
+    assert shares([task(0, samples=0), task(1, samples=1)], "samples") == (0.0, 1.0)
 
 
 def test_shares_of_many_sum_to_one() -> None:
