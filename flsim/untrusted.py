@@ -47,6 +47,15 @@ def read_json(path: Path, most: int = MOST_BYTES) -> Any:
     return json_of(content_of(path, most))
 
 
+def most_rows(size: int) -> int:
+    """Return how many rows a Parquet file of so many bytes may have.
+
+    Repeated values are packed so well that a few kilobytes may stand for any number of rows. A row of
+    records says something of its own, such as an instant, which takes room.
+    """
+    return 250_000 + 4 * size
+
+
 def is_number(value: object) -> bool:
     """Whether a value from JSON is a finite number that a float holds; a boolean is none.
 

@@ -13,9 +13,8 @@ import pyarrow.parquet as parquet
 
 from flsim.errors import RunError, nearest
 from flsim.records import Outcome
-from flsim.untrusted import MEBIBYTE
+from flsim.untrusted import MEBIBYTE, most_rows
 
-ROWS_AT_LEAST, ROWS_PER_BYTE = 250_000, 4
 _UNPACKED_AT_LEAST, _UNPACKED_PER_BYTE = 128 * MEBIBYTE, 256  # bytes
 MOST_ID = 100_000_000
 """Of a client: what is counted for each of them has to fit into the memory."""
@@ -54,7 +53,7 @@ def read_table(path: Path, schema: pa.Schema | None = None) -> pa.Table:
 
 def _refuse_bomb(path: Path, file: parquet.ParquetFile, size: int) -> None:
     facts = file.metadata
-    if facts.num_rows > ROWS_AT_LEAST + ROWS_PER_BYTE * size:
+    if facts.num_rows > most_rows(size):
         raise RunError(f"{path}: {facts.num_rows:,} rows in {size:,} bytes; it is not a table of a run")
     unpacked = sum(facts.row_group(place).total_byte_size for place in range(facts.num_row_groups))
     if not 0 <= unpacked <= _UNPACKED_AT_LEAST + _UNPACKED_PER_BYTE * size:
