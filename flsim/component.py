@@ -123,7 +123,10 @@ class Kinds:
         module_name, _, class_name = path.partition(":")
         try:
             found: object = getattr(importlib.import_module(module_name), class_name)
-        except Exception as error:  # importing runs the user's module, which may raise anything
+        except (
+            Exception,
+            SystemExit,
+        ) as error:  # the user's module may raise anything
             raise misfit(("kind",), path, f"cannot be imported: {error}") from error
         if not (isinstance(found, type) and issubclass(found, self.base)):
             base = f"{self.base.__module__}.{self.base.__name__}"

@@ -1,7 +1,6 @@
 """Replaying a run: once more from its own scenario.yaml, somewhere else, and then compared."""
 
 import contextlib
-import json
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from flsim.scenario import Scenario, read_scenario
 from flsim.scenario.workload import TorchWorkload
 from flsim.sim.surroundings import Watch
 from flsim.sim.world import unwatched
+from flsim.untrusted import read_json
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def _trained_nothing(scenario: Scenario, summary: dict[str, Any]) -> bool:
 def _summary(folder: Path) -> dict[str, Any]:
     path = folder / "summary.json"
     try:
-        summary = json.loads(path.read_bytes())
+        summary = read_json(path)
     except FileNotFoundError as error:
         raise RunError(f"{path} is missing; is {folder} the folder of a finished run?") from error
     except (OSError, ValueError) as error:

@@ -9,6 +9,7 @@ from flsim.errors import RunError
 from flsim.govern.audit import AuditRecord
 from flsim.govern.canonical import GENESIS, canonical, linked, sha256
 from flsim.observe.files import write_bytes
+from flsim.untrusted import content_of, json_of
 
 LINES, WHOLE = "audit_log.jsonl", "audit_log.json"
 SCHEMA = 1
@@ -63,15 +64,16 @@ def read_log(folder: Path) -> list[Link]:
     """Return the log from its lines. Raises RunError if it cannot be read, or a line is no record."""
     path = folder / LINES
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise RunError(f"{path}: cannot be read: {error.strerror or error}") from error
+        content = content_of(path)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise RunError(f"{path}: cannot be read: {why}") from error
     links = []
     for number, line in enumerate(content.splitlines(), start=1):
         try:
-            found = json.loads(line)
+            found = json_of(line)
             link = Link(found["record"], found["previous"], found["sha256"])
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
+        except (ValueError, TypeError, KeyError) as error:
             raise RunError(f"{path}:{number}: not a record of an audit log") from error
         if not (isinstance(link.record, dict) and isinstance(link.previous, str)):
             raise RunError(f"{path}:{number}: not a record of an audit log")

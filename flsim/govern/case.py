@@ -1,6 +1,5 @@
 """What a run's compliance is judged by: everything that it has left, read once."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,10 +11,11 @@ from pydantic import TypeAdapter, ValidationError
 from flsim.errors import RunError
 from flsim.govern.audit import AuditRecord, audit_records
 from flsim.govern.audit_log import LINES, Link, read_log
-from flsim.govern.manifest import FOLDER, MANIFEST, Manifest, parsed
+from flsim.govern.manifest import FOLDER, MANIFEST, Manifest, manifest_bytes, parsed
 from flsim.observe.folder import SCENARIO
 from flsim.observe.tables import Tables, read_tables
 from flsim.scenario import Scenario, read_scenario
+from flsim.untrusted import read_json
 
 _RECORD: TypeAdapter[AuditRecord] = TypeAdapter(AuditRecord)
 
@@ -59,7 +59,7 @@ def read_case(folder: Path) -> Case:
     links = read_log(folder / FOLDER) if (folder / FOLDER / LINES).exists() else None
     manifest, damage = None, None
     if (folder / FOLDER / MANIFEST).is_file():
-        manifest, damage = parsed((folder / FOLDER / MANIFEST).read_bytes())
+        manifest, damage = parsed(manifest_bytes(folder))
     records = folded if links is None else [_record(link, folder) for link in links]
     return Case(folder, scenario, tables, summary, records, folded, links, manifest, damage)
 
@@ -76,8 +76,8 @@ def _record(link: Link, folder: Path) -> AuditRecord:
 def _summary(folder: Path) -> dict[str, Any]:
     path = folder / "summary.json"
     try:
-        summary = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
+        summary = read_json(path)
+    except (OSError, ValueError) as error:
         raise RunError(f"{path} cannot be read: {error}; was the run killed?") from error
     if not isinstance(summary, dict):
         raise RunError(f"{path} is not a run's summary")

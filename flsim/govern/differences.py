@@ -10,11 +10,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as parquet
 
 from flsim.errors import RunError
 from flsim.govern.manifest import FOLDER, MANIFEST
 from flsim.govern.segments import TEXTS
+from flsim.observe.table_file import read_table
 
 _MANIFEST = f"{FOLDER}/{MANIFEST}"
 TOLD_APART = {
@@ -137,11 +137,7 @@ def _object(path: Path, content: bytes) -> dict[str, Any]:
 
 
 def _table(path: Path) -> pa.Table:
-    try:
-        with parquet.ParquetFile(path) as file:
-            return file.read()
-    except (OSError, pa.ArrowException) as error:
-        raise RunError(f"{path} cannot be read: {error}") from error
+    return read_table(path)
 
 
 def table_difference(first: pa.Table, second: pa.Table, name: str) -> Difference | None:

@@ -193,6 +193,6 @@ def _changed_rows(known: Segments, content: bytes) -> str:
     try:
         with parquet.ParquetFile(pa.BufferReader(content)) as file:
             now = _digests(_row_bytes(file.read(), known.per))
-    except (OSError, pa.ArrowException, ValueError, UnicodeDecodeError):
+    except (OSError, pa.ArrowException, ValueError, TypeError, MemoryError):
         return ""
     return _ranges("row", known.rows or "", now, known.per, first=0)

@@ -8,9 +8,11 @@ from typing import Any
 from flsim.errors import RunError
 from flsim.govern.manifest import FOLDER, MANIFEST, SIGNATURE, manifest_bytes
 from flsim.observe.files import write_bytes
+from flsim.untrusted import content_of, json_of
 
 _EXTRA = 'signatures need the package cryptography: pip install "flsim-des[governance]"'
 _ALGORITHM = "Ed25519"
+_MOST_BYTES = 2**16  # of a key, and of a signature
 
 
 def sign(folder: Path, key: Path) -> Path:
@@ -66,13 +68,13 @@ def what_is_wrong(folder: Path, content: bytes, public_key: Path | None) -> tupl
     wanted = None if public_key is None else _raw(_public_key(public_key))
     if not path.is_file():
         return None if wanted is None else (name, "missing: the manifest is not signed")
-    document = path.read_bytes()
     try:
-        said = json.loads(document)
+        document = content_of(path, _MOST_BYTES)
+        said = json_of(document)
         public, signature = said["public_key"], said["signature"]
         rightly_written = document == _document(public, signature)
         fits = rightly_written and _fits(bytes.fromhex(public), bytes.fromhex(signature), content)
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except (OSError, ValueError, TypeError, KeyError):
         return name, "not a signature"
     if not rightly_written:
         return name, "not a signature"
@@ -136,9 +138,10 @@ def _raw(public: Any) -> str:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
-    except OSError as error:
-        raise RunError(f"{path}: cannot be read: {error.strerror or error}") from error
+        return content_of(path, _MOST_BYTES)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise RunError(f"{path}: cannot be read: {why}") from error
 
 
 def _cryptography() -> None:

@@ -6,27 +6,28 @@ by Student's t over the seeds; those of ratios over the logarithms of the ratios
 """
 
 import csv
-import json
+import io
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from flsim.errors import RunError
 from flsim.observe.blocks import JOURNAL
-from flsim.observe.folder import SCENARIO
 from flsim.observe.labels import method_labels
 from flsim.observe.metrics import metrics_json
+from flsim.observe.scenario_file import scenario_data
 from flsim.observe.tables import read_tables
+from flsim.untrusted import content_of, is_count, is_number, read_json
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 CONFIDENCE = 0.95
+_RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")  # as a scenario may have it
 
 
 @dataclass(frozen=True)
@@ -125,32 +126,50 @@ class Comparison:
 def read_run(folder: Path) -> FinishedRun:
     """Return what a run's folder says, as far as the run came. Raises RunError if it is no run's folder."""
     try:
-        scenario = yaml.safe_load((folder / SCENARIO).read_text("utf-8"))
+        _, scenario = scenario_data(folder)
         if not (folder / "summary.json").exists() and (folder / JOURNAL).exists():
-            tables = read_tables(folder)  # it was killed: as far as it came
-            versions = metrics_json(tables)["versions"]
-            run = FinishedRun(folder, scenario, versions, versions[-1]["time_s"] if versions else 0.0)
+            versions = metrics_json(read_tables(folder))["versions"]  # it was killed: as far as it came
+            ended_s = versions[-1]["time_s"] if versions else 0.0
         else:
-            summary = json.loads((folder / "summary.json").read_text("utf-8"))
-            versions = json.loads((folder / "metrics.json").read_text("utf-8"))["versions"]
-            run = FinishedRun(folder, scenario, versions, float(summary["virtual_time_s"]))
-        if run.seed < 0 or not versions:
+            ended_s = read_json(folder / "summary.json")["virtual_time_s"]
+            versions = read_json(folder / "metrics.json")["versions"]
+        if not isinstance(versions, list) or not versions:
             raise ValueError("it has no versions")
-        return run
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+        if not (is_count(scenario["seed"]) and is_number(ended_s)):
+            raise ValueError("its seed and its virtual_time_s must be numbers")
+        if not all(is_metrics_row(row) for row in versions):
+            raise ValueError("its versions lack what those of a run have")
+        return FinishedRun(folder, scenario, versions, float(ended_s))
+    except (RunError, OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{folder}: not the folder of a finished run: {error}") from error
+
+
+def is_metrics_row(row: object) -> bool:
+    """Whether an entry of metrics.json has the numbers that every version has."""
+    return isinstance(row, dict) and (
+        all(is_count(row.get(key)) for key in ("version", "bytes_up_cumulative", "bytes_down_cumulative"))
+        and is_number(row.get("time_s"))
+        and all(key in row and (row[key] is None or is_number(row[key])) for key in ("accuracy", "loss"))
+    )
 
 
 def folders_of(path: Path) -> list[Path]:
     """Return the runs at a path: that folder itself or, if a sweep was written into it, those of the sweep.
 
-    Runs of a sweep that failed are left out.
+    Runs of a sweep that failed are left out. Raises RunError if its table is none.
     """
     try:
-        with (path / "sweep.csv").open(newline="", encoding="utf-8") as file:
-            return [path / row["run"] for row in csv.DictReader(file) if not row["error"]]
-    except FileNotFoundError:
+        text = content_of(path / "sweep.csv").decode()
+        rows = list(csv.DictReader(io.StringIO(text, newline="")))
+        names = [row["run"] for row in rows if not row["error"]]
+    except (FileNotFoundError, NotADirectoryError):
         return [path]
+    except (OSError, ValueError, KeyError, csv.Error) as error:
+        raise RunError(f"{path / 'sweep.csv'}: not the table of a sweep: {error}") from error
+    for name in names:
+        if not isinstance(name, str) or not _RUN_NAME.fullmatch(name):
+            raise RunError(f"{path / 'sweep.csv'}: {str(name)[:60]!r} is not the name of a run beside it")
+    return [path / name for name in names]
 
 
 def compare(runs: Sequence[FinishedRun], target: float | None = None) -> Comparison:

@@ -7,6 +7,7 @@ from dataclasses import fields
 
 from flsim.observe.comparison import Comparison, Estimate, MethodRow
 from flsim.units import SIZE, TIME
+from flsim.untrusted import harmless_row
 
 HEADINGS = ("method", "reached", "time", "ratio", "updates", "traffic", "accuracy", "gain")
 
@@ -63,8 +64,8 @@ def as_csv(comparison: Comparison) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     table = columns(comparison)
-    writer.writerow(table)
-    writer.writerows(zip(*table.values(), strict=True))
+    writer.writerow(harmless_row(table))
+    writer.writerows(map(harmless_row, zip(*table.values(), strict=True)))
     return text.getvalue()
 
 

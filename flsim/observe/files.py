@@ -28,7 +28,8 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
     partial = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
+        partial.unlink(missing_ok=True)  # a link there would lead elsewhere
+        with partial.open("xb") as file:
             yield file
         partial.replace(path)
     except OSError as error:

@@ -89,4 +89,6 @@ def _remove_earlier_run(folder: Path) -> None:
     for file in _FILES:
         (folder / file).unlink(missing_ok=True)
     for subfolder in _FOLDERS:
+        if (folder / subfolder).is_symlink():  # what is written below it would be written elsewhere
+            (folder / subfolder).unlink()
         shutil.rmtree(folder / subfolder, ignore_errors=True)

@@ -19,6 +19,7 @@ from flsim.observe.tables import Tables, outcomes, version_records
 from flsim.observe.uncompressed import uncompressed
 from flsim.records import Outcome
 from flsim.tasks import TaskCosts
+from flsim.untrusted import harmless_row
 
 Counts = NDArray[np.int64]
 Reals = NDArray[np.float64]
@@ -95,14 +96,14 @@ def metrics_csv(metrics: dict[str, list[dict[str, Any]]], names: Sequence[str] =
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow((*_LEADING_COLUMNS, *_OTHER_COLUMNS, *names))
+    writer.writerow(harmless_row((*_LEADING_COLUMNS, *_OTHER_COLUMNS, *names)))
     for row in metrics["versions"]:
         if row["accuracy"] is not None or row["loss"] is not None:
             leading = (row["time_s"], "central", row["version"], row["loss"], row["accuracy"])
             flat = row | (row["metadata"] or {"mean_training_time_s": None, "converged_share": None})
             further = row.get("metrics") or {}
             others = [flat[name] for name in _OTHER_COLUMNS]
-            writer.writerow([*leading, *others, *(further.get(name) for name in names)])
+            writer.writerow(harmless_row([*leading, *others, *(further.get(name) for name in names)]))
     return text.getvalue()
 
 

@@ -7,7 +7,6 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as parquet
 from numpy.typing import NDArray
 
 from flsim.errors import RunError
@@ -39,6 +38,7 @@ from flsim.observe.schemas import (
     TASKS_SCHEMA,
     VERSIONS_SCHEMA,
 )
+from flsim.observe.table_file import read_table
 from flsim.records import EndingRecord, Outcome, TaskRecord, VersionRecord
 
 Stage = Literal["download", "compute", "upload"]
@@ -114,27 +114,27 @@ def read_tables(folder: Path) -> Tables:
     leakage, guesses = folder / "leakage.parquet", folder / "reconstructions.parquet"
     ending, absences = folder / "ending.parquet", folder / "absences.parquet"
     return Tables(
-        tasks=_read(folder / "tasks.parquet", TASKS_SCHEMA),
-        versions=_read(folder / "versions.parquet", VERSIONS_SCHEMA),
-        clients=_read(folder / "clients.parquet", CLIENTS_SCHEMA),
-        client_accuracy=_read(tested, CLIENT_ACCURACY_SCHEMA) if tested.exists() else None,
-        metadata=_read(metadata, METADATA_SCHEMA) if metadata.exists() else None,
+        tasks=read_table(folder / "tasks.parquet", TASKS_SCHEMA),
+        versions=read_table(folder / "versions.parquet", VERSIONS_SCHEMA),
+        clients=read_table(folder / "clients.parquet", CLIENTS_SCHEMA),
+        client_accuracy=read_table(tested, CLIENT_ACCURACY_SCHEMA) if tested.exists() else None,
+        metadata=read_table(metadata, METADATA_SCHEMA) if metadata.exists() else None,
         edges=_read_edges(folder) if (folder / "edge_tasks.parquet").exists() else None,
-        attacked_tasks=_read(attacked, ATTACKED_TASKS_SCHEMA) if attacked.exists() else None,
-        leakage=_read(leakage, LEAKAGE_SCHEMA) if leakage.exists() else None,
-        reconstructions=_read(guesses, RECONSTRUCTIONS_SCHEMA) if guesses.exists() else None,
-        secure_sessions=_read(sessions, SECURE_SESSIONS_SCHEMA) if sessions.exists() else None,
-        secure_errands=_read(errands, SECURE_ERRANDS_SCHEMA) if errands.exists() else None,
-        metrics=_read(metrics, METRICS_SCHEMA) if metrics.exists() else None,
-        ending=_read(ending, ENDING_SCHEMA) if ending.exists() else None,
-        absences=_read(absences, ABSENCES_SCHEMA) if absences.exists() else None,
+        attacked_tasks=read_table(attacked, ATTACKED_TASKS_SCHEMA) if attacked.exists() else None,
+        leakage=read_table(leakage, LEAKAGE_SCHEMA) if leakage.exists() else None,
+        reconstructions=read_table(guesses, RECONSTRUCTIONS_SCHEMA) if guesses.exists() else None,
+        secure_sessions=read_table(sessions, SECURE_SESSIONS_SCHEMA) if sessions.exists() else None,
+        secure_errands=read_table(errands, SECURE_ERRANDS_SCHEMA) if errands.exists() else None,
+        metrics=read_table(metrics, METRICS_SCHEMA) if metrics.exists() else None,
+        ending=read_table(ending, ENDING_SCHEMA) if ending.exists() else None,
+        absences=read_table(absences, ABSENCES_SCHEMA) if absences.exists() else None,
     )
 
 
 def ended_by(folder: Path) -> EndingRecord | None:
     """Return how the run of a folder ended; None if it was killed, or goes on."""
     path = folder / "ending.parquet"
-    return ending_of(_read(path, ENDING_SCHEMA)) if path.exists() else None
+    return ending_of(read_table(path, ENDING_SCHEMA)) if path.exists() else None
 
 
 def _recovered(folder: Path) -> Tables:
@@ -177,9 +177,9 @@ def _recovered(folder: Path) -> Tables:
 def _read_edges(folder: Path) -> EdgeTables:
     of_edges = pa.schema([*CLIENTS_SCHEMA, EDGE_OF_CLIENT])
     return EdgeTables(
-        _read(folder / "edge_tasks.parquet", TASKS_SCHEMA),
-        _read(folder / "edge_versions.parquet", EDGE_VERSIONS_SCHEMA),
-        _read(folder / "clients.parquet", of_edges)["edge"].to_numpy(),
+        read_table(folder / "edge_tasks.parquet", TASKS_SCHEMA),
+        read_table(folder / "edge_versions.parquet", EDGE_VERSIONS_SCHEMA),
+        read_table(folder / "clients.parquet", of_edges)["edge"].to_numpy(),
     )
 
 
@@ -233,17 +233,6 @@ def outcomes(tasks: pa.Table) -> NDArray[np.object_]:
     """Return the outcome of every row as a word. Returns [tasks]."""
     words: NDArray[np.object_] = tasks["outcome"].cast(pa.string()).to_numpy()
     return words
-
-
-def _read(path: Path, schema: pa.Schema) -> pa.Table:
-    if not path.is_file():
-        raise RunError(f"{path} is missing; is {path.parent} the folder of a run?")
-    try:
-        with parquet.ParquetFile(path) as file:
-            table = file.read()
-    except (OSError, pa.ArrowException) as error:
-        raise RunError(f"{path} cannot be read: {error}; was the run killed?") from error
-    return _fitting(path, "", table, schema)
 
 
 def _fitting(path: Path, name: str, table: pa.Table, schema: pa.Schema) -> pa.Table:

@@ -1,6 +1,5 @@
 """What a run learned and sent, version by version: metrics.json as arrays."""
 
-import json
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -12,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flsim.errors import RunError
+from flsim.observe.comparison import is_metrics_row
 from flsim.observe.frames import frame_of
+from flsim.untrusted import read_json
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,8 +56,8 @@ class FLMetrics:
         given = Path(path).expanduser()
         file = given / FILE if given.is_dir() else given
         try:
-            rows = json.loads(file.read_text("utf-8"))["versions"]
-            if not all(isinstance(row, dict) and row.keys() >= _NEEDED for row in rows):
+            rows = read_json(file)["versions"]
+            if not isinstance(rows, list) or not all(is_metrics_row(row) for row in rows):
                 raise ValueError("its versions lack what those of a run have")
         except FileNotFoundError as error:
             raise RunError(f"{file} is missing; is {file.parent} the folder of a run?") from error

@@ -1,6 +1,5 @@
 """A finished run, to be looked at from a program: its summary, its tables, its pictures, its report."""
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -9,17 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.parquet as parquet
 
 from flsim.errors import RunError, nearest
 from flsim.observe.folder import SCENARIO
 from flsim.observe.frames import frame
+from flsim.observe.table_file import read_table
 from flsim.observe.tables import Tables, read_tables
 from flsim.results.fl_metrics import FLMetrics
 from flsim.results.headline import headline, one_line, table_html
 from flsim.results.plots import Plots
 from flsim.results.report import Report
 from flsim.scenario import Scenario, read_scenario
+from flsim.untrusted import read_json
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -120,7 +120,7 @@ class Run:
             raise RunError(
                 f"{self.folder}: no table '{name}'; there are {', '.join(names)}{nearest(name, names)}"
             )
-        return parquet.read_table(self.folder / f"{name}.parquet")
+        return read_table(self.folder / f"{name}.parquet")
 
 
 def load(folder: str | os.PathLike[str]) -> Run:
@@ -132,7 +132,7 @@ def load(folder: str | os.PathLike[str]) -> Run:
 def read_summary(folder: Path) -> dict[str, Any]:
     """Return what summary.json says. Raises RunError if that is not the folder of a finished run."""
     try:
-        summary = json.loads((folder / _SUMMARY).read_text("utf-8"))
+        summary = read_json(folder / _SUMMARY)
     except FileNotFoundError as error:
         raise RunError(f"{folder}: not the folder of a finished run: it has no {_SUMMARY}") from error
     except (OSError, ValueError) as error:

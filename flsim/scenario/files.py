@@ -15,6 +15,8 @@ class ReadingFrom:
 
 
 def _resolved(path: str, info: ValidationInfo) -> str:
+    if "\0" in path:
+        raise ValueError("a path has no NUL character in it")
     if not isinstance(info.context, ReadingFrom):
         return path
     return str((info.context.folder / Path(path).expanduser()).absolute())

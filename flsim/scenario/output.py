@@ -1,8 +1,9 @@
 """`output`: where the results go, and which there are."""
 
+from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, WrapValidator
+from pydantic import AfterValidator, Field, WrapValidator
 from pydantic.functional_validators import ModelWrapValidatorHandler
 
 from flsim.component import Section, misfit
@@ -25,6 +26,13 @@ def _pictures_or_not(value: Any, handler: ModelWrapValidatorHandler[bool | Pictu
     return Pictures.model_validate(value)
 
 
+def _plain_path(path: str) -> str:
+    """Refuse what leads out of where it seems to be: '..' hides in the middle of a long path."""
+    if "\0" in path or ".." in PurePath(path).parts:
+        raise misfit((), path, "must be a path without '..' and NUL characters; --out takes any folder")
+    return path
+
+
 class Output(Section):
     """The folder that holds a folder for each scenario name.
 
@@ -32,7 +40,7 @@ class Output(Section):
     written, for Perfetto. `report`: whether report.html is written.
     """
 
-    dir: str = "outputs"
+    dir: Annotated[str, AfterValidator(_plain_path)] = "outputs"
     plots: Annotated[bool | Pictures, WrapValidator(_pictures_or_not)] = True
     timeline: bool = True
     absences: bool = True  # when clients were away: a row for each time, which adds up in large fleets

@@ -3,7 +3,8 @@
 The data model is YAML 1.2's core schema (so `on` is a word and `1e-3` is a number), but that hexadecimal
 and octal numbers stay text. Tags, anchors,
 aliases, merge keys, duplicate keys and more than one document are refused, and so is a file that is
-too large or too deep. Nothing is ever constructed but None, bool, int, float, str, list and dict.
+too large, too deep or of too many values. Nothing is ever constructed but None, bool, int, float, str,
+list and dict.
 """
 
 import re
@@ -17,6 +18,7 @@ Path = tuple[str | int, ...]
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
+MAX_VALUES = 100_000
 _INT = re.compile(r"[-+]?[0-9]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _WORDS: dict[str, object] = {
@@ -100,6 +102,7 @@ class _Builder:
         self._path: list[str | int] = []
         self._key: str | None = None
         self._documents = 0
+        self._values = 0
 
     def build(self, text: str) -> Document:
         for event in yaml.parse(text, Loader=_LOADER):
@@ -123,6 +126,9 @@ class _Builder:
     def _take_node(self, event: yaml.Event) -> None:
         if getattr(event, "tag", None) is not None:
             raise self._error(event, "tags are not accepted")
+        self._values += 1
+        if self._values > MAX_VALUES:
+            raise self._error(event, f"more than {MAX_VALUES:,} keys and values")
         expects_key = bool(self._open) and isinstance(self._open[-1], dict) and self._key is None
         if isinstance(event, yaml.ScalarEvent):
             if expects_key:

@@ -5,11 +5,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from math import prod
 from pathlib import Path
 from typing import Any
 
 from flsim.errors import ScenarioError
 from flsim.scenario import yaml_text
+from flsim.untrusted import content_of
 
 Grid = Mapping[str, Sequence[object]]
 """The values of each key that varies."""
@@ -67,8 +69,8 @@ def mappings_of(path: Path) -> list[Mapping[object, object]]:
     Raises ScenarioError if there is none, or one that is empty.
     """
     try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = content_of(path, yaml_text.MAX_BYTES).decode()
+    except (OSError, ValueError) as error:
         raise ScenarioError(f"{path}: cannot be read: {error}") from error
     document = yaml_text.parse(text, str(path))
     listed: list[Any] = document.data if isinstance(document.data, list) else [document.data]
@@ -110,6 +112,8 @@ def _values(given: Sequence[object], where: str) -> list[object]:
                 f"{where}: {value}: a range goes up, as 0..4 does, to {_MOST_RUNS:,} values"
             )
         values.extend(range(first, last + 1))
+        if len(values) > _MOST_RUNS:
+            raise ScenarioError(f"{where}: at most {_MOST_RUNS:,} values")
     if not values:
         raise ScenarioError(f"{where}: no values")
     return values
@@ -129,11 +133,14 @@ def seeds_of(text: str) -> list[int]:
 
 
 def variations(grids: Sequence[Grid]) -> list[Variation]:
-    """Return every combination of each grid's values, one grid after the other.
+    """Return every combination of each grid's values, one grid after the other. Raises ScenarioError
+    if there are more than anybody can run.
 
     >>> [each.name for each in variations([grid_of(["strategy.cohort=5,10", "seed=1"])])]
     ['cohort-5_seed-1', 'cohort-10_seed-1']
     """
+    if (runs := sum(prod(map(len, grid.values())) for grid in grids)) > _MOST_RUNS:
+        raise ScenarioError(f"a sweep of {runs:.6g} runs; at most {_MOST_RUNS:,}: vary less at once")
     combined = [
         dict(zip(grid, combination, strict=True))
         for grid in grids

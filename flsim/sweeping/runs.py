@@ -15,6 +15,7 @@ from flsim.observe.files import write_bytes
 from flsim.scenario import read_scenario
 from flsim.sweeping.grid import Grid, Variation, literal, variations
 from flsim.sweeping.processes import Command, Ended, here, on_ray
+from flsim.untrusted import harmless_row, read_json
 
 SUMMARISED = ("stop_reason", "updates", "virtual_time_s", "final_accuracy", "records_sha256")
 
@@ -60,7 +61,7 @@ class _Planned:
     def finished(self) -> Mapping[str, Any] | None:
         """The summary of the same scenario's run in the same folder, if that came to its end."""
         try:
-            summary = json.loads((self.folder / "summary.json").read_bytes())
+            summary = read_json(self.folder / "summary.json")
         except (OSError, ValueError):
             return None
         if not isinstance(summary, dict) or summary.get("stop_reason") in (None, "interrupted"):
@@ -185,10 +186,10 @@ def _write_table(path: Path, outcomes: Sequence[Outcome]) -> None:
     text = io.StringIO()
     varied = dict.fromkeys(key for outcome in outcomes for key in outcome.variation.values)
     columns = list(dict.fromkeys(["run", *varied, *(column for row in rows for column in row)]))
-    table = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    table.writeheader()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(harmless_row(columns))
     for row in rows:
-        table.writerow({key: _cell(value) for key, value in row.items()})
+        table.writerow(harmless_row(_cell(row.get(column)) for column in columns))
     write_bytes(path, text.getvalue().encode())
 
 

@@ -24,6 +24,7 @@ from flsim.sweeping.objective import Objective
 from flsim.sweeping.processes import here
 from flsim.sweeping.runs import CarryOut, Outcome, folder_of, run_all
 from flsim.sweeping.space import Choice, Range, Space
+from flsim.untrusted import harmless_row
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -255,11 +256,11 @@ def _write_table(path: Path, trials: Sequence[Trial], objective: Objective) -> N
     text = io.StringIO()
     keys = list(trials[0].values)
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["trial", "run", *keys, str(objective), "error"])
+    writer.writerow(harmless_row(["trial", "run", *keys, str(objective), "error"]))
     for trial in trials:
         tried = [literal(trial.values[key]) for key in keys]
         value = "" if trial.value is None else repr(trial.value)
-        writer.writerow([trial.number, trial.run, *tried, value, trial.error or ""])
+        writer.writerow(harmless_row([trial.number, trial.run, *tried, value, trial.error or ""]))
     write_bytes(path, text.getvalue().encode())
 
 

@@ -14,7 +14,10 @@ def load_module(dataset: ModuleData, test_share: float, seed: int) -> Samples:
     module_name, _, name = dataset.path.partition(":")
     try:
         made = getattr(importlib.import_module(module_name), name)(**dataset.arguments)
-    except Exception as error:  # importing and calling run the user's code, which may raise anything
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # the user's code may raise anything
         why = f"cannot be imported and called with {dataset.arguments}: {error}"
         raise ScenarioError(f"dataset.path: {dataset.path} {why}") from error
     return samples_of(made, dataset.path, test_share, seed)

@@ -37,7 +37,10 @@ def _imported(model: Module) -> nn.Module:
     try:
         cls = getattr(importlib.import_module(module_name), class_name)
         made = cls(**model.arguments)
-    except Exception as error:  # importing and making run the user's code, which may raise anything
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # the user's code may raise anything
         why = f"cannot be imported and called with {model.arguments}: {error}"
         raise ScenarioError(f"model.path: {model.path} {why}") from error
     if not isinstance(made, nn.Module):

@@ -12,6 +12,7 @@ import pyarrow.parquet as pa_parquet
 from flsim.errors import ScenarioError
 from flsim.learn.partitions.dealing import Indices, Rows, gathered, partition
 from flsim.scenario.partition import FilePartition
+from flsim.untrusted import most_rows
 
 MOST_BYTES = 256 * 2**20
 MOST_ROWS = 50_000_000  # a Parquet file may unfold to any number
@@ -81,8 +82,9 @@ class _File:
 
     def _from_parquet(self) -> tuple[Indices, Indices]:
         with pa_parquet.ParquetFile(self._path) as opened:
-            if opened.metadata.num_rows > MOST_ROWS:
-                self.fail(f"has {opened.metadata.num_rows} rows; at most {MOST_ROWS} are read")
+            most = min(MOST_ROWS, most_rows(self._path.stat().st_size))
+            if opened.metadata.num_rows > most:
+                self.fail(f"has {opened.metadata.num_rows} rows; at most {most} are read of so many bytes")
             return self._columns(opened.read(columns=list(_COLUMNS)))
 
     def _columns(self, table: Any) -> tuple[Indices, Indices]:

@@ -5,10 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as parquet
 
-from flsim.errors import RunError
 from flsim.observe.folder import RECORDS
+from flsim.observe.table_file import read_table
 
 
 def tables_in(folder: Path) -> Iterator[tuple[str, pa.Table]]:
@@ -20,12 +19,7 @@ def tables_in(folder: Path) -> Iterator[tuple[str, pa.Table]]:
         path = folder / name
         if not path.is_file():
             continue
-        try:
-            with parquet.ParquetFile(path) as file:
-                table = file.read()
-        except (OSError, pa.ArrowException) as error:
-            raise RunError(f"{path} cannot be read: {error}; was the run killed?") from error
-        yield path.stem, plain(table)
+        yield path.stem, plain(read_table(path))
 
 
 def plain(table: pa.Table) -> pa.Table:

@@ -1,6 +1,5 @@
 """How far a run has come, for whoever shows it: from `progress.jsonl`, or from a finished run's tables."""
 
-import json
 import os
 import time
 from collections.abc import Mapping
@@ -15,11 +14,14 @@ from flsim.observe.folder import SCENARIO
 from flsim.observe.live.progress_file import COLUMNS, FILE
 from flsim.observe.tables import Tables, outcomes, read_tables
 from flsim.records import Outcome
+from flsim.untrusted import MEBIBYTE, is_count, is_number, json_of
 
 Row = list[Any]
 """What `COLUMNS` are of a version."""
 
 State = Literal["starting", "running", "finished"]
+_WORDS = frozenset(Outcome)
+_MOST_AT_ONCE = 64 * MEBIBYTE  # of what is new: the rest is read the next time
 _STANDING = ("now_s", "in_flight", "ended", "bytes_down", "bytes_up")
 
 
@@ -114,13 +116,42 @@ class _Tail:
     def read(self) -> None:
         """Take in the lines that are new, but for one that is not complete yet."""
         self.file.seek(self._offset)
-        text = self.file.read()
+        text = self.file.read(_MOST_AT_ONCE)
         whole = text[: text.rfind(b"\n") + 1]
         self._offset += len(whole)
         for line in whole.splitlines():
-            said = json.loads(line)
-            self.versions += said["versions"]
-            self.standing = {name: said[name] for name in _STANDING}
+            if (said := _said(line)) is not None:
+                self.versions += said["versions"]
+                self.standing = {name: said[name] for name in _STANDING}
+
+
+def _said(line: bytes) -> dict[str, Any] | None:
+    """Return what a line says; None for one that no run has written, which is passed over."""
+    try:
+        said = json_of(line)
+    except ValueError:
+        return None
+    if not isinstance(said, dict) or not isinstance(said.get("versions"), list):
+        return None
+    ended = said.get("ended")
+    fits = (
+        is_number(said.get("now_s"))
+        and all(is_count(said.get(name)) for name in ("in_flight", "bytes_down", "bytes_up"))
+        and isinstance(ended, dict)
+        and all(name in _WORDS and is_count(count) for name, count in ended.items())
+        and all(_is_row(row) for row in said["versions"])
+    )
+    return said if fits else None
+
+
+def _is_row(row: object) -> bool:
+    """Whether it is what `COLUMNS` are of a version."""
+    return (
+        isinstance(row, list)
+        and len(row) == len(COLUMNS)
+        and is_count(row[0])
+        and all(value is None or is_number(value) for value in row)
+    )
 
 
 def _of_tables(run: str, tables: Tables) -> Progress:

@@ -6,12 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
-from flsim.errors import RunError
 from flsim.observe.ending import ending_of
-from flsim.observe.folder import SCENARIO
+from flsim.observe.scenario_file import scenario_data
 from flsim.observe.states import end_of_run, fleet_size
 from flsim.observe.tables import Tables, read_tables
 from flsim.records import EndingRecord
@@ -66,13 +64,6 @@ class Recorded:
 
 def read_recorded(folder: Path) -> Recorded:
     """Return the records in a run's folder. Raises RunError if one is missing or cannot be read."""
-    path = folder / SCENARIO
     tables = read_tables(folder)
-    try:
-        text = path.read_text("utf-8")
-        data = yaml.safe_load(text)
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise RunError(f"{path} cannot be read: {error}") from error
-    if not isinstance(data, Mapping):
-        raise RunError(f"{path} is not a scenario; is {folder} the folder of a run?")
+    text, data = scenario_data(folder)
     return Recorded(tables, text, data)

@@ -5,10 +5,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-import yaml
-
-from flsim.errors import RunError, ScenarioError
-from flsim.observe.folder import SCENARIO
+from flsim.errors import ScenarioError
+from flsim.observe.scenario_file import scenario_data
 from flsim.observe.tables import Tables
 from flsim.scenario.tracking import Tracker
 
@@ -54,13 +52,7 @@ class Writer(Protocol):
 
 def told_of(folder: Path) -> Told:
     """Return what a run's folder says of it. Raises RunError if it holds no resolved scenario."""
-    path = folder / SCENARIO
-    try:
-        data = yaml.safe_load(path.read_text("utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise RunError(f"{path} cannot be read: {error}") from error
-    if not isinstance(data, Mapping):
-        raise RunError(f"{path} is not a scenario; is {folder} the folder of a run?")
+    _, data = scenario_data(folder)
     return Told(folder, str(data.get("name", "a run")), data)
 
 

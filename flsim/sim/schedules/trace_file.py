@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from flsim.errors import ScenarioError, nearest
 from flsim.sim.schedules.schedule import Flags, Instants
 from flsim.sim.schedules.trace import Intervals
+from flsim.untrusted import most_rows
 
 MOST_BYTES = 256 * 2**20
 MOST_ROWS = 50_000_000  # more than fit in a CSV of that size; a Parquet file may unfold to any number
@@ -123,8 +124,9 @@ class _TraceFile:
         with pa_parquet.ParquetFile(self._path) as opened:
             schema, rows = opened.schema_arrow, opened.metadata.num_rows
             self._check_names(schema.names)
-            if rows > MOST_ROWS:
-                self.fail(f"has {rows} rows; at most {MOST_ROWS} are read")
+            most = min(MOST_ROWS, most_rows(self._path.stat().st_size))
+            if rows > most:
+                self.fail(f"has {rows} rows; at most {most} are read of a file of its size")
             for name in _COLUMNS:
                 given = schema.field(name).type
                 is_number = pa.types.is_integer(given) or (name != "client" and pa.types.is_floating(given))

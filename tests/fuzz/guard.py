@@ -1,0 +1,123 @@
+"""What an input may not do: raise anything but FlsimError, take a second or 512 MiB, write elsewhere."""
+
+import os
+import resource
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from flsim.errors import FlsimError
+from tests.fuzz import place
+from tests.fuzz.target import Target
+
+LIMIT_S = 1.0  # of the processor's time: a busy machine is no fault of an input
+LIMIT_BYTES = 512 * 2**20
+_WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+_CHANGES = frozenset(
+    (
+        "os.mkdir",
+        "os.remove",
+        "os.rename",
+        "os.rmdir",
+        "os.link",
+        "os.symlink",
+        "os.truncate",
+        "shutil.rmtree",
+    )
+)
+_NEVER = frozenset(
+    (
+        "subprocess.Popen",
+        "os.system",
+        "os.exec",
+        "os.fork",
+        "os.posix_spawn",
+        "socket.connect",
+        "pickle.find_class",
+    )
+)
+
+
+class Hang(BaseException):
+    """An input has taken too long."""
+
+
+class Elsewhere(BaseException):
+    """An input has made something be written elsewhere, or be executed."""
+
+
+def peak_bytes() -> int:
+    """Return the most memory that this process has ever had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+class Guard:
+    """Watches a process that is for fuzzing alone: what it puts in place stays there."""
+
+    def __init__(self) -> None:
+        self._watching = False
+        self.slowest_s = 0.0
+        self.grown = 0
+        self._before = peak_bytes()
+        self._writable = str(place.folder().resolve())
+        signal.signal(signal.SIGPROF, self._too_long)
+        sys.addaudithook(self._audit)
+
+    def begin(self) -> None:
+        """Count memory from here on: what the parsers take for themselves is there by now."""
+        self._before = peak_bytes()
+
+    def fault(self, target: Target, content: bytes) -> str | None:
+        """Read an input, and return what was wrong about that: a traceback, or a sentence."""
+        try:
+            with self._watched():
+                target.parse(content)
+        except FlsimError as error:
+            if not str(error).strip():
+                return "an error without a message"
+        except BaseException:
+            if isinstance(sys.exception(), KeyboardInterrupt):
+                raise
+            return traceback.format_exc()
+        self.grown = max(self.grown, peak_bytes() - self._before)
+        if self.grown > LIMIT_BYTES:
+            grown, self.grown = self.grown, 0
+            self.begin()
+            return f"took {grown >> 20} MiB"
+        return None
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        begun_s = time.process_time()
+        signal.setitimer(signal.ITIMER_PROF, LIMIT_S)
+        self._watching = True
+        try:
+            yield
+        finally:
+            self._watching = False
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            took_s = time.process_time() - begun_s
+            self.slowest_s = max(self.slowest_s, took_s)
+
+    def _too_long(self, *_: Any) -> None:
+        if self._watching:
+            raise Hang(f"more than {LIMIT_S:g} s of the processor's time")
+
+    def _audit(self, event: str, args: tuple[Any, ...]) -> None:
+        if not self._watching:
+            return
+        if event in _NEVER:
+            raise Elsewhere(f"{event}{args!r:.200}")
+        if (event == "open" and isinstance(args[2], int) and args[2] & _WRITES) or event in _CHANGES:
+            self._check(event, args[0])
+
+    def _check(self, event: str, path: Any) -> None:
+        if isinstance(path, str | bytes | Path):
+            there = os.path.realpath(os.fsdecode(path))
+            if not there.startswith(self._writable) and "__pycache__" not in there:
+                raise Elsewhere(f"{event} {there}")
