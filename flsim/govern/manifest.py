@@ -11,6 +11,7 @@ from flsim.errors import RunError
 from flsim.govern.canonical import brief, canonical, sha256
 from flsim.govern.segments import Segments, segments_of
 from flsim.observe.files import write_bytes
+from flsim.untrusted import json_of
 
 FOLDER = "governance"
 MANIFEST = "manifest.json"
@@ -150,8 +151,8 @@ def parsed(content: bytes) -> tuple[Manifest | None, str | None]:
     says, and what it says has a hash.
     """
     try:
-        text = content.decode()
-        data = json.loads(text)
+        content.decode()
+        data = json_of(content)
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         return None, f"line {line}: not UTF-8"

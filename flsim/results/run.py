@@ -126,7 +126,12 @@ class Run:
 def load(folder: str | os.PathLike[str]) -> Run:
     """Return the finished run in a folder. Raises RunError if there is none."""
     path = Path(folder).expanduser()
-    return Run(path, read_summary(path))
+    summary = read_summary(path)
+    try:
+        one_line(summary), headline(summary)  # what a reader is shown first
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise RunError(f"{path / _SUMMARY}: not the summary of a run of this flsim: {error!r}") from error
+    return Run(path, summary)
 
 
 def read_summary(folder: Path) -> dict[str, Any]:

@@ -53,7 +53,7 @@ class CsvFile:
             # Broken rows are nothing to the names; who reads the rows will hear of them.
             with self._opened(csv.ConvertOptions(), lambda _: "skip") as reader:
                 names = list(reader.schema.names)
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, ValueError) as error:
             raise _unreadable(self.path, error) from error
         return _checked(names, self.path)
 
@@ -75,7 +75,7 @@ class CsvFile:
                     self._check(broken)
                     yield batch
                 self._check(broken)
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, ValueError) as error:
             raise _unreadable(self.path, error) from error
 
     def place(self, row: int) -> str:
@@ -116,7 +116,7 @@ class ParquetFile:
         try:
             with parquet.ParquetFile(self.path) as file:
                 names = list(file.schema_arrow.names)
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, ValueError) as error:
             raise _unreadable(self.path, error) from error
         return _checked(names, self.path)
 
@@ -127,7 +127,7 @@ class ParquetFile:
                     yield from file.iter_batches(
                         _BATCH_ROWS, row_groups=[group], columns=list(names), use_threads=False
                     )
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, ValueError) as error:
             raise _unreadable(self.path, error) from error
 
     def place(self, row: int) -> str:
