@@ -10,8 +10,8 @@ from flsim.component import Section
 class Checkpoint(Section):
     """A checkpoint after every so many server updates. It makes no difference to the run.
 
-    `keep`: the last so many files, only the `last`, or `all` of them. `best`: the model of the version with
-    the best accuracy is written at the end, too.
+    `every`: after how many server updates. `keep`: the last so many files, only the `last`, or `all` of
+    them. `best`: the model of the version with the best accuracy is written at the end, too.
     """
 
     every: Annotated[int, Field(ge=1)]

@@ -12,7 +12,10 @@ Format = Literal["png", "svg", "pdf"]
 
 
 class Pictures(Section):
-    """The pictures of a run, each in every one of these formats."""
+    """The pictures of a run.
+
+    `formats`: in which each of them is written.
+    """
 
     formats: Annotated[tuple[Format, ...], Field(min_length=1)] = ("png",)
 
@@ -37,7 +40,9 @@ class Output(Section):
     """The folder that holds a folder for each scenario name.
 
     `dir`: that folder. `plots`: whether pictures are drawn. `timeline`: whether timeline.json.gz is
-    written, for Perfetto. `report`: whether report.html is written.
+    written, for Perfetto. `absences`: whether it is recorded when clients were away.
+    `model`: whether the last version is left as model.pt and model.safetensors. `report`: whether
+    report.html is written.
     """
 
     dir: Annotated[str, AfterValidator(_plain_path)] = "outputs"

@@ -55,6 +55,9 @@ class Scenario(Section):
     `evaluation`: when models are tested, and what is measured.
     `executor`: how training is carried out, which changes results by round-off only.
     `output`: where results go, and which there are.
+    `checkpoint`: how often a run is saved, so that it goes on if it is killed; none means never.
+    `tracking`: other programs that are given the metrics, such as TensorBoard.
+    `governance`: an audit log and a manifest; none means that there are none.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$")]

@@ -27,7 +27,10 @@ class TensorBoard(Tracker):
 
 
 class MLflow(Tracker):
-    """A run of MLflow in `mlflow/`, as the run goes on, or at `uri` (extra `mlflow`)."""
+    """A run of MLflow in `mlflow/`, as the run goes on, or at `uri` (extra `mlflow`).
+
+    `uri`: the store that takes it; none means one of the run's own. `experiment`: what it is filed under.
+    """
 
     kind: Literal["mlflow"] = "mlflow"
     uri: Word | None = None
@@ -35,7 +38,11 @@ class MLflow(Tracker):
 
 
 class WandB(Tracker):
-    """A run of Weights & Biases in `wandb/`, sent nowhere unless `mode` is online (extra `wandb`)."""
+    """A run of Weights & Biases in `wandb/`, sent nowhere unless `mode` is online (extra `wandb`).
+
+    `mode`: whether it stays on this machine. `project`: what it is filed under. `entity`: whose project
+    that is; none means the user's own.
+    """
 
     kind: Literal["wandb"] = "wandb"
     mode: Literal["offline", "online"] = "offline"

@@ -71,9 +71,9 @@ def test_a_disk_that_is_full(tmp_path: Path) -> None:
     folder = in_folder(tmp_path)
     program = "import os, sys, flsim.observe.journal as journal\n"
     program += "made = journal.ParquetJournal.__init__\n"
-    program += "def full(self, folder, *args):\n"
+    program += "def full(self, folder, *args, **options):\n"
     program += "    os.symlink('/dev/full', folder / 'versions.parquet')\n"
-    program += "    made(self, folder, *args)\n"
+    program += "    made(self, folder, *args, **options)\n"
     program += "journal.ParquetJournal.__init__ = full\n"
     program += "from flsim.cli import main\nmain(sys.argv[1:])\n"
     (folder / "full.py").write_text(program)

@@ -77,7 +77,16 @@ def test_a_resolved_scenario_has_every_default_written_out(tmp_path: Path) -> No
         "stop": {"updates": 3, "time": None, "accuracy": None, "plateau": None, "converged": None},
         "evaluation": {"every": 1, "clients": None, "metrics": [], "divergence": False},
         "executor": {"kind": "auto", "precision": "float32", "device": "cpu"},
-        "output": {"dir": "outputs", "plots": True, "timeline": True, "absences": True, "report": False},
+        "governance": None,
+        "output": {
+            "dir": "outputs",
+            "plots": True,
+            "timeline": True,
+            "absences": True,
+            "model": False,
+            "report": False,
+        },
+        "checkpoint": None,
         "tracking": [],
     }
 

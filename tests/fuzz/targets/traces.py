@@ -11,7 +11,7 @@ def availability_csv(content: bytes) -> None:
 
 
 def availability_parquet(content: bytes) -> None:
-    read_intervals(str(placed("availability.parquet", content)), 100.0)
+    read_intervals(str(placed("availability.parquet", content)), 10_000.0)
 
 
 def capacity_csv(content: bytes) -> None:
