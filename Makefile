@@ -14,7 +14,7 @@ test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n 2 -m "not slow and not browser"
 
 slow: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m "slow and not browser"
+	$(BIN)/python -m pytest -n 2 -m "slow and not browser"
 
 # The report in a real browser: Debian's Chromium, which is installed if there is none.
 browser: $(VENV)/.installed-dev
