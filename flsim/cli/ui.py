@@ -16,7 +16,10 @@ from flsim.errors import EXIT_DONE
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
 @verbosely
 def ui(folder: Path, port: int, no_browser: bool, verbose: bool) -> int:
-    """Show a run in the browser, while it goes on and afterwards, on this machine only. Ctrl-C ends it."""
+    """Show a run in the browser, while it goes on and afterwards, on this machine only.
+
+    Ctrl-C ends it.
+    """
     from flsim.observe.live.server import LiveServer
 
     with LiveServer(folder, port) as server:

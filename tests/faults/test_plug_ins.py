@@ -100,6 +100,7 @@ def test_the_right_one_is_named_of_several_in_one_module(tmp_path: Path) -> None
     assert said_of(tmp_path, trained(**others)).startswith(f"aggregation ({HERE}:Adding) raised")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("executor", ["serial", "processes"])
 def test_a_model_that_cannot_train_is_named_by_every_worker(executor: str, tmp_path: Path) -> None:
     said = said_of(tmp_path, own_model("training", executor=executor))

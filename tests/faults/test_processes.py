@@ -62,6 +62,7 @@ def test_workers_killed_as_they_start(of: Recipe, monkeypatch: pytest.MonkeyPatc
     assert alive(started) == []
 
 
+@pytest.mark.slow
 def test_workers_that_are_always_killed_end_the_run(of: Recipe) -> None:
     endless = replace(of, training=recipe(epochs=1_000_000).training)
     executor = ProcessesExecutor(endless, 2)

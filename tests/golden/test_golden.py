@@ -54,8 +54,9 @@ def _golden() -> dict[str, dict[str, Any]]:
 
 
 def _measured(scenario: Path, folder: Path) -> dict[str, Any]:
-    """Run a scenario and return what golden.json keeps of its summary."""
-    resolved = read_scenario(scenario, [f"output.dir={json.dumps(str(folder))}"])
+    """Run a scenario, without its pictures, and return what golden.json keeps of its summary."""
+    changes = [f"output.dir={json.dumps(str(folder))}", "output.plots=false"]
+    resolved = read_scenario(scenario, changes)
     summary = run(resolved, timing_only=scenario.name in TIMING_ONLY).summary
     if resolved.selection.needs_history or _is_of_the_interpreter(resolved):
         return {"updates": summary["updates"], "final_accuracy": summary["final_accuracy"]}

@@ -30,6 +30,7 @@ def rounds(tmp_path: Path, attack: Any, **sections: Any) -> Run:
     return run(scenario_from(data | sections))
 
 
+@pytest.mark.slow
 def test_a_task_is_attacked_if_it_is_dispatched_from_the_start_until_before_the_end(tmp_path: Path) -> None:
     begins = sorted(set(read_tables(rounds(tmp_path, None).folder).tasks["dispatched_s"].to_pylist()))
     interval = {"start": begins[1], "end": begins[3]}  # to the last bit
@@ -103,6 +104,7 @@ def test_without_an_attack_nothing_speaks_of_one(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_an_attack_changes_no_timeline_and_timing_alone_knows_none(tmp_path: Path) -> None:
     hashes = {rounds(tmp_path, attack).summary["records_sha256"] for attack in (None, {"kind": "ipm"})}
     data = scenario_data(CLIENTS, {"kind": "sync", "cohort": CLIENTS}, attack={"kind": "ipm"})
@@ -163,6 +165,7 @@ def test_a_backdoor_works_and_leaves_the_accuracy_alone(tmp_path: Path) -> None:
     assert attacked["final_accuracy"] > 0.7
 
 
+@pytest.mark.slow
 def test_describe_and_run_say_who_attacks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

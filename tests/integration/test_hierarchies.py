@@ -11,7 +11,7 @@ import pytest
 
 from flsim.observe.tables import Tables, read_tables, records_sha256
 from flsim.observe.timeline import FIRST_CLIENT_THREAD, SERVER, timeline
-from flsim.observe.trace_events import EDGES, FIRST_EDGE_THREAD
+from flsim.observe.trace_events import EDGES, FIRST_EDGE_THREAD, on_edge
 from tests.integration.command import SCENARIOS, command_line, flsim, start, summary_of
 
 SCENARIO = SCENARIOS / "hierarchy.yaml"
@@ -89,6 +89,7 @@ def test_the_training_loss_of_a_version_is_that_of_the_edges(folder: Path, table
         assert row["mean_train_loss"] == pytest.approx(float(losses[versions == row["version"]].mean()))
 
 
+@pytest.mark.slow
 def test_what_it_took_to_an_accuracy_counts_the_clients_updates(tmp_path: Path) -> None:
     done = flsim(SCENARIO, *QUICK, "--set", "stop.accuracy=0.5", "--out", tmp_path, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -187,7 +188,7 @@ def test_arrows_lead_from_the_server_to_edges_and_from_edges_to_their_clients(ta
     for number, row in of_clients.items():
         start_, step, finish = arrows[number]
         edge = row["client"] // 8
-        assert {start_["tid"], finish["tid"]} == {FIRST_EDGE_THREAD + edge}
+        assert (start_["tid"], finish["tid"]) == (FIRST_EDGE_THREAD + edge, on_edge(edge).versions.thread)
         assert {start_["pid"], finish["pid"]} == {EDGES}
         assert step["tid"] == row["client"] + FIRST_CLIENT_THREAD
         assert finish["ts"] == pytest.approx(made_s[edge, row["aggregated_version"]] * 1e6, abs=0.0625)

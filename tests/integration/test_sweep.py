@@ -158,6 +158,7 @@ def test_a_sweep_that_is_killed_goes_on_where_it_was(folder: Path) -> None:
     assert shown[0] == shown[1] != ""
 
 
+@pytest.mark.slow
 def test_a_grid_file_says_what_varies(folder: Path) -> None:
     (folder / "grid.yaml").write_text("- {seed: 1..2, strategy.cohort: 5}\n- stop.updates: [2, 3]\n")
     done = flsim("sweep", "small.yaml", "--grid", "grid.yaml", cwd=folder)
@@ -262,6 +263,7 @@ def test_a_heat_map_of_keys_that_are_not_varied_is_refused_before_anything_runs(
     assert files_in(folder) == {"small.yaml"}
 
 
+@pytest.mark.slow
 def test_without_accuracies_there_is_no_heat_map(folder: Path) -> None:
     varied = ("seed=1", "strategy.cohort=5,6")
     done = flsim("sweep", "small.yaml", *varied, "--heatmap", "seed,strategy.cohort", cwd=folder)

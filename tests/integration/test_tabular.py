@@ -250,6 +250,7 @@ def test_banks_find_fraud_together(tmp_path: Path, name: str, suffix: str | None
     assert found["clients"]["roc_auc"]["min"] >= 0.90
 
 
+@pytest.mark.slow
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     scenario = SCENARIOS / "paysim_two_banks.yaml"
     done = flsim(scenario, "--set", f"workload.data.dataset.file={tmp_path}/log.csv", cwd=tmp_path)

@@ -519,6 +519,7 @@ def test_values_that_are_not_finite(tmp_path: Path) -> None:
     assert math.isnan(losses[1][1])
 
 
+@pytest.mark.slow
 def test_wandb_leaves_no_process_and_prints_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

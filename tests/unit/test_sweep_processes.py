@@ -3,7 +3,8 @@
 import sys
 
 import pytest
-from flsim.sweep.processes import here
+
+from flsim.sweeping.processes import here
 
 
 def test_what_a_run_says_has_no_colours_though_the_screen_is_to_have_them(
