@@ -44,7 +44,7 @@ def origins(tables: Tables) -> list[Origin]:
             row.version,
             row.time_s,
             row.model_sha256,
-            sorted(tasks[row.version]),
+            sorted(tasks[row.version], key=lambda task: task.task),
             {
                 task.task: below.get(task.task, ())
                 for task in tasks[row.version]

@@ -21,6 +21,9 @@ _UNPACKED_AT_LEAST, _UNPACKED_PER_BYTE = 128 * MEBIBYTE, 256  # bytes
 MOST_ID = 100_000_000
 """Of a client: what is counted for each of them has to fit into the memory."""
 
+MOST_S = 1e15
+"""Of virtual time, 30 million years: what pictures and traces make of more is no number any more."""
+
 _OF_CLIENTS = frozenset({"client", "edge"})
 
 
@@ -114,8 +117,9 @@ def _check(path: Path, field: pa.Field, column: pa.ChunkedArray) -> None:
     elif pa.types.is_floating(field.type) and field.name.endswith("_s"):
         lowest, highest = (each.as_py() for each in compute.min_max(column).values())
         wrong = compute.any(compute.invert(compute.is_finite(column))).as_py()
-        if wrong or (lowest is not None and lowest < 0):
-            raise RunError(f"{path}: the column {field.name} has a time that is not finite or below 0")
+        if wrong or (lowest is not None and (lowest < 0 or highest > MOST_S)):
+            why = f"expected finite ones from 0 to {MOST_S:g} s"
+            raise RunError(f"{path}: the column {field.name} has a time that no run has; {why}")
     elif field.name == "outcome" and pa.types.is_dictionary(field.type):
         words = set(compute.unique(column.cast(pa.string())).to_pylist())
         if unknown := sorted(words - set(Outcome)):
