@@ -40,11 +40,11 @@ def _label(value: Any) -> str:
     return json.dumps(value)
 
 
-_NOT_A_METHOD = {"name", "seed", "output"}
+_NOT_A_METHOD = {"name", "seed", "output", "tracking", "governance", "checkpoint"}
 
 
 def method_labels(scenarios: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return what tells each scenario from the others, besides name, seed and output; "all" if nothing.
+    """Return what tells each scenario from the others, besides its seed and its files; "all" if nothing.
 
     Of components of different kinds the kinds are named, and keys only where they differ within a kind.
 
