@@ -20,9 +20,8 @@ START = REPOSITORY / "docs" / "index.md"  # what is typed builds on what was typ
 
 _SECTION = re.compile(r"^## (?P<title>.*)\n(?P<body>(?:(?!^## ).*\n)*)", re.MULTILINE)
 _CODE = re.compile(r"^```(sh|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_PRINTED = re.compile(
-    r"(?<=^prints\n\n)(?:```text\n(?P<text>.*?)^```\n|(?P<table>(?:To .*\n\n)?(?:\|.*\n)+))", re.M | re.S
-)
+_TABLE = r"(?P<table>(?:To [^\n]*\n\n)?(?:\|[^\n]*\n)+)"
+_PRINTED = re.compile(rf"(?<=^prints\n\n)(?:```text\n(?P<text>.*?)^```\n|{_TABLE})", re.M | re.S)
 _OF_ONE_RUN = re.compile(r"\S+: .* server updates were made$|Files: ")
 
 
