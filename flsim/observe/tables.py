@@ -105,7 +105,7 @@ def read_tables(folder: Path) -> Tables:
 
     Raises RunError if one is missing, was cut off, or is not a flsim table.
     """
-    if not (folder / "ending.parquet").exists() and (folder / JOURNAL).exists():
+    if was_killed(folder):
         return _recovered(folder)
     tested, metadata = folder / "client_accuracy.parquet", folder / "metadata.parquet"
     attacked, sessions = folder / "attacked_tasks.parquet", folder / "secure_sessions.parquet"
@@ -129,6 +129,11 @@ def read_tables(folder: Path) -> Tables:
         ending=read_table(ending, ENDING_SCHEMA) if ending.exists() else None,
         absences=read_table(absences, ABSENCES_SCHEMA) if absences.exists() else None,
     )
+
+
+def was_killed(folder: Path) -> bool:
+    """Return whether the tables in a folder broke off, and its journal has what there is; or it goes on."""
+    return not (folder / "ending.parquet").exists() and (folder / JOURNAL).exists()
 
 
 def ended_by(folder: Path) -> EndingRecord | None:
@@ -171,6 +176,7 @@ def _recovered(folder: Path) -> Tables:
         edges=edges,
         secure_sessions=of_journal("secure_sessions", SECURE_SESSIONS_SCHEMA),
         secure_errands=errands,
+        absences=of_journal("absences", ABSENCES_SCHEMA),
     )
 
 

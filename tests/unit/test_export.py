@@ -329,5 +329,5 @@ def test_a_folder_that_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[s
 def test_words_are_text_and_not_codes(folder: Path) -> None:
     """So that no word escapes the apostrophe, whatever column it is in."""
     assert any(pa.types.is_dictionary(kind) for kind in parquet.read_schema(folder / "tasks.parquet").types)
-    for _, table in tables_in(folder):
+    for _, table in tables_in(folder, read_tables(folder)):
         assert not any(pa.types.is_dictionary(kind) for kind in table.schema.types)

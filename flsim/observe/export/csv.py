@@ -11,15 +11,15 @@ import pyarrow as pa
 import pyarrow.compute as compute
 import pyarrow.csv as csv
 
-from flsim.observe.export.records import flat, tables_in
+from flsim.observe.export.records import Named, flat
 from flsim.observe.files import whole_file
 
 _FORMULA = r"^([=+\-@\t\r])"
 
 
-def write_csv(folder: Path, out: Path) -> None:
-    """Write the run's tables into the folder `out`. Raises RunError if a file cannot be read or written."""
-    for name, table in tables_in(folder):
+def write_csv(tables: Named, out: Path) -> None:
+    """Write a run's tables into the folder `out`. Raises RunError if a file cannot be read or written."""
+    for name, table in tables:
         with whole_file(out / f"{name}.csv") as file:
             csv.write_csv(harmless(flat(table)), file)
 

@@ -1,25 +1,42 @@
 """The tables of a run as they are, column by column, for the formats that take any table."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import pyarrow as pa
 
 from flsim.observe.folder import RECORDS
 from flsim.observe.table_file import read_table
+from flsim.observe.tables import Tables, was_killed
+
+Named = Iterable[tuple[str, pa.Table]]
 
 
-def tables_in(folder: Path) -> Iterator[tuple[str, pa.Table]]:
-    """Yield the name and the rows of each table that the run in `folder` wrote.
+def tables_in(folder: Path, tables: Tables) -> Iterator[tuple[str, pa.Table]]:
+    """Yield the name and the rows of each table of the run in `folder`, whose records are `tables`.
 
-    Words are plain text, not codes of a dictionary. Raises RunError if a table cannot be read.
+    They are those that the run wrote, or, of one that was killed, those of its journal. Words are plain
+    text, not codes of a dictionary. Raises RunError if a table cannot be read.
     """
+    if was_killed(folder):
+        yield from _of_journal(tables)
+        return
     for name in RECORDS:
         path = folder / name
         if not path.is_file():
             continue
         yield path.stem, plain(read_table(path))
+
+
+def _of_journal(tables: Tables) -> Iterator[tuple[str, pa.Table]]:
+    for each in fields(tables):
+        if isinstance(table := getattr(tables, each.name), pa.Table):
+            yield each.name, plain(table)
+    if (edges := tables.edges) is not None:
+        yield "edge_tasks", plain(edges.tasks)
+        yield "edge_versions", plain(edges.versions)
 
 
 def plain(table: pa.Table) -> pa.Table:

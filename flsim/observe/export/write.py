@@ -11,6 +11,7 @@ from flsim.observe.export.jsonl import write_jsonl
 from flsim.observe.export.otlp_json import write_otlp_json
 from flsim.observe.export.parquet import write_parquet
 from flsim.observe.export.perfetto import write_perfetto
+from flsim.observe.export.records import Named, tables_in
 from flsim.observe.folder import RECORDS, SCENARIO
 from flsim.observe.report.run_facts import Recorded, read_recorded
 
@@ -26,7 +27,7 @@ class _Folder(NamedTuple):
     """A format that is a folder with a file for each table."""
 
     name: str
-    write: Callable[[Path, Path], None]
+    write: Callable[[Named, Path], None]
 
 
 FORMATS: dict[str, _File | _Folder] = {
@@ -64,7 +65,7 @@ def export(folder: Path, form: str, out: Path | None = None, part: Excerpt = EVE
         raise RunError(f"{path} is a file; {form} is a folder with a file for each table")
     if path.resolve() == folder.resolve():
         raise RunError(f"{path} is the folder of the run; choose another with --out")
-    kind.write(folder, path)
+    kind.write(tables_in(folder, run.tables), path)
     return path
 
 

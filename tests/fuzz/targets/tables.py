@@ -7,6 +7,7 @@ from pathlib import Path
 from flsim.govern.lineage import origins
 from flsim.govern.segments import segments_of
 from flsim.observe.export.csv import write_csv
+from flsim.observe.export.records import tables_in
 from flsim.observe.metrics import communication_json, metrics_csv, metrics_json
 from flsim.observe.states import end_of_run, fleet_size, stage_seconds, used_at
 from flsim.observe.tables import read_tables, records_sha256
@@ -51,7 +52,7 @@ def _folded(run: Path) -> None:
     tracked_csv(tables)
     origins(tables)
     write_timeline(run / "timeline.json.gz", tables, "run", 1000)
-    write_csv(run, run / "csv")
+    write_csv(tables_in(run, tables), run / "csv")
     for name in _NAMES:
         path = run / f"{name}.parquet"
         segments_of(path, path.read_bytes())
