@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import prod
@@ -42,16 +42,25 @@ def grid_of(varied: Sequence[str]) -> Grid:
     >>> grid_of(["strategy.cohort=5,10", "seed=0..2"])
     {'strategy.cohort': [5, 10], 'seed': [0, 1, 2]}
     """
-    grid: dict[str, list[object]] = {}
+    expected = "expected a key path and values, such as seed=1,2,3 or seed=0..4"
+    return {key: _values(values, text) for key, values, text in listed_values(varied, expected)}
+
+
+def listed_values(varied: Sequence[str], expected: str) -> Iterator[tuple[str, list[object], str]]:
+    """Yield the key, the values and the whole of texts such as "strategy.cohort=5,10".
+
+    Raises ScenarioError where there is no key, no value, or a key twice; `expected` is what it says.
+    """
+    keys: set[str] = set()
     for text in varied:
         key, _, listed = text.partition("=")
         parsed = yaml_text.parse(f"[{listed}]", text).data
         if not key or not isinstance(parsed, list) or not parsed:
-            raise ScenarioError(f"{text}: expected a key path and values, such as seed=1,2,3 or seed=0..4")
-        if key in grid:
+            raise ScenarioError(f"{text}: {expected}")
+        if key in keys:
             raise ScenarioError(f"{text}: {key} is varied twice; give all its values at once")
-        grid[key] = _values(parsed, text)
-    return grid
+        keys.add(key)
+        yield key, parsed, text
 
 
 def read_grids(path: Path) -> list[Grid]:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flsim.errors import ScenarioError
-from flsim.scenario import yaml_text
-from flsim.sweeping.grid import mappings_of
+from flsim.sweeping.grid import listed_values, mappings_of
 
 _NUMBER = r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]+)?)(?:[eE][-+]?[0-9]+)?"
 _RANGE = re.compile(rf"(log:)?({_NUMBER})\.\.({_NUMBER})")
@@ -56,16 +55,7 @@ def space_of(varied: Sequence[str]) -> Space:
     >>> space_of(["strategy.cohort=2..20", "a.lr=log:1e-3..1", "b=x,{kind: y}"])["a.lr"]
     Range(low=0.001, high=1.0, whole=False, log=True)
     """
-    space: dict[str, Range | Choice] = {}
-    for text in varied:
-        key, _, tried = text.partition("=")
-        parsed = yaml_text.parse(f"[{tried}]", text).data
-        if not key or not isinstance(parsed, list) or not parsed:
-            raise ScenarioError(f"{text}: {_EXPECTED}")
-        if key in space:
-            raise ScenarioError(f"{text}: {key} stands twice")
-        space[key] = _dimension(parsed, text)
-    return space
+    return {key: _dimension(tried, text) for key, tried, text in listed_values(varied, _EXPECTED)}
 
 
 def read_space(path: Path) -> Space:

@@ -69,3 +69,4 @@ def test_the_search_finds_a_key_without_a_server(site: Path, window: Page) -> No
     expect(found).to_be_visible()
     found.click()
     window.wait_for_url("**/reference/strategy.html*")
+    assert "over_selection" in window.locator("article").inner_text()

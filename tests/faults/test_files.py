@@ -131,7 +131,8 @@ def test_no_room_for_a_file_of_secure_sessions(file: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize("step", ["open", "close"])
 @pytest.mark.parametrize("file", ["tasks.parquet", "versions.parquet", "clients.parquet", "ending.parquet"])
 def test_every_step_of_a_table(file: str, step: Step, tmp_path: Path) -> None:
-    refused(tmp_path, buffered(), file, step)
+    results = refused(tmp_path, buffered(), file, step)
+    assert not (results / "summary.json").exists()
 
 
 @pytest.mark.parametrize("step", ["open", "close", "rename"])

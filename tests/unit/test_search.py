@@ -132,7 +132,7 @@ def test_what_cannot_be_tried(varied: str, why: str) -> None:
 
 
 def test_a_key_stands_once() -> None:
-    with pytest.raises(ScenarioError, match=r"a=1\.\.3: a stands twice"):
+    with pytest.raises(ScenarioError, match=r"a=1\.\.3: a is varied twice"):
         space_of(["a=1..2", "a=1..3"])
 
 
