@@ -91,6 +91,7 @@ def test_a_backdoors_success_is_in_the_records(tmp_path: Path) -> None:
     assert (done.folder / "plots" / "attack_success.png").stat().st_size > 5_000
 
 
+@pytest.mark.slow
 def test_without_an_attack_nothing_speaks_of_one(tmp_path: Path) -> None:
     attacked = rounds(tmp_path, BACKDOOR)
     written = {path.name for path in attacked.folder.rglob("*")}

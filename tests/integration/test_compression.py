@@ -63,6 +63,7 @@ def test_without_training_the_timeline_is_the_same(tmp_path: Path) -> None:
     assert hashes[0] == hashes[1]
 
 
+@pytest.mark.slow
 def test_the_timeline_and_the_records_have_what_was_on_the_wire(tmp_path: Path) -> None:
     done = flsim(SCENARIOS / "compression.yaml", *QUICK, cwd=tmp_path)
     assert done.returncode == 0, done.stderr

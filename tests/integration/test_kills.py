@@ -77,6 +77,7 @@ def whole_run(kind: str, folder: Path) -> float:
     return time.monotonic() - began
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_twice(tmp_path: Path) -> None:
     kind = "async"
     most_s = whole_run(kind, tmp_path)
