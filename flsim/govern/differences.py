@@ -1,7 +1,6 @@
 """Two folders of one scenario's runs: whether they say the same, and if not, which record is the first."""
 
 import gzip
-import json
 import math
 import zlib
 from collections.abc import Collection, Mapping, Sequence
@@ -15,6 +14,10 @@ from flsim.errors import RunError
 from flsim.govern.manifest import FOLDER, MANIFEST
 from flsim.govern.segments import TEXTS
 from flsim.observe.table_file import read_table
+from flsim.untrusted import MEBIBYTE, content_of, json_of
+
+MOST_UNPACKED = 256 * MEBIBYTE
+"""Of a packed file: a timeline of as many events as are written takes a fifth of that."""
 
 _MANIFEST = f"{FOLDER}/{MANIFEST}"
 TOLD_APART = {
@@ -119,19 +122,22 @@ def _difference(first: Path, second: Path, name: str, ignored: Collection[str]) 
 
 
 def _content(path: Path) -> bytes:
-    content = path.read_bytes()
-    if path.suffix != ".gz":
-        return content
     try:
-        return gzip.decompress(content)
-    except (OSError, EOFError, zlib.error) as error:
+        if path.suffix != ".gz":
+            return content_of(path)
+        with gzip.open(path) as file:
+            content = file.read(MOST_UNPACKED + 1)
+        if len(content) > MOST_UNPACKED:
+            raise ValueError(f"it unpacks to more than {MOST_UNPACKED / MEBIBYTE:g} MiB")
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise RunError(f"{path} cannot be read: {error}") from error
+    return content
 
 
 def _object(path: Path, content: bytes) -> dict[str, Any]:
     try:
-        data = json.loads(content)
-    except (ValueError, RecursionError) as error:
+        data = json_of(content)
+    except ValueError as error:
         raise RunError(f"{path} cannot be read: {error}") from error
     return data if isinstance(data, dict) else {}
 

@@ -1,5 +1,6 @@
 """`flsim replay` gives every hash once more, or names the first record that differs."""
 
+import gzip
 import json
 import shutil
 from importlib.metadata import version
@@ -141,6 +142,15 @@ def test_a_changed_fold_is_named_by_its_line_or_key(own: Path) -> None:
     (own / "metrics.csv").write_text("\n".join(lines) + "\n")
     found = {difference.file: difference.record for difference in replay(own).compared.differences}
     assert found == {"metrics.csv": "line 3", "summary.json": "key updates"}
+
+
+def test_a_packed_bomb_is_no_file_of_a_run(
+    own: Path, governed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flsim.govern.differences.MOST_UNPACKED", 1 << 20)
+    (own / "timeline.json.gz").write_bytes(gzip.compress(bytes(2 << 20)))
+    with pytest.raises(RunError, match=r"timeline\.json\.gz cannot be read: it unpacks to more than 1 MiB"):
+        compare_folders(governed, own)
 
 
 def test_another_scenario_is_another_run(own: Path) -> None:
