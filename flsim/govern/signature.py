@@ -23,7 +23,7 @@ def sign(folder: Path, key: Path) -> Path:
     private = _private_key(key)
     path = folder / FOLDER / SIGNATURE
     signature = private.sign(manifest_bytes(folder))
-    write_bytes(path, _document(_raw(private.public_key()), signature.hex()))
+    write_bytes(path, _document(_raw(private.public_key()), signature))
     return path
 
 
@@ -71,9 +71,10 @@ def what_is_wrong(folder: Path, content: bytes, public_key: Path | None) -> tupl
     try:
         document = content_of(path, _MOST_BYTES)
         said = json_of(document)
-        public, signature = said["public_key"], said["signature"]
+        public, signature = bytes.fromhex(said["public_key"]), bytes.fromhex(said["signature"])
+        # One way to write it: `fromhex` takes capitals and spaces too, and a changed byte must not pass.
         rightly_written = document == _document(public, signature)
-        fits = rightly_written and _fits(bytes.fromhex(public), bytes.fromhex(signature), content)
+        fits = rightly_written and _fits(public, signature, content)
     except (OSError, ValueError, TypeError, KeyError):
         return name, "not a signature"
     if not rightly_written:
@@ -85,8 +86,8 @@ def what_is_wrong(folder: Path, content: bytes, public_key: Path | None) -> tupl
     return None
 
 
-def _document(public: str, signature: str) -> bytes:
-    said = {"algorithm": _ALGORITHM, "public_key": public, "signature": signature}
+def _document(public: bytes, signature: bytes) -> bytes:
+    said = {"algorithm": _ALGORITHM, "public_key": public.hex(), "signature": signature.hex()}
     return json.dumps(said, indent=1, sort_keys=True).encode() + b"\n"
 
 
@@ -131,9 +132,9 @@ def _public_key(path: Path) -> Any:
     return key
 
 
-def _raw(public: Any) -> str:
+def _raw(public: Any) -> bytes:
     raw: bytes = public.public_bytes_raw()
-    return raw.hex()
+    return raw
 
 
 def _read(path: Path) -> bytes:

@@ -209,6 +209,17 @@ def test_somebody_elses_signature_is_not_taken(own: Path, key: Path, tmp_path: P
     assert "another key" in place
 
 
+def test_every_byte_of_a_signature_has_one_spelling(own: Path) -> None:
+    """A capital among the digits is the same number, and a changed byte all the same."""
+    path = own / "governance" / "manifest.sig"
+    whole = path.read_bytes()
+    letters = [at for at, byte in enumerate(whole) if 97 <= byte <= 122]
+    assert len(letters) > 60  # of the digits a to f and the words
+    for at in letters:
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x20]) + whole[at + 1 :])
+        assert _damage(verify(own)) == ("governance/manifest.sig", "not a signature")
+
+
 def test_an_unsigned_run_is_not_taken_where_a_key_is_asked_for(own: Path, key: Path) -> None:
     (own / "governance" / "manifest.sig").unlink()
     verified = verify(own, public_key=key.with_name("key.pem.pub"))
