@@ -1,4 +1,4 @@
-"""`flsim verify`, `replay`, `lineage`, `sign` and `keygen`: holding a run to account."""
+"""`flsim verify`, `replay`, `lineage`, `rollback`, `sign` and `keygen`: holding a run to account."""
 
 import json
 from pathlib import Path
@@ -105,6 +105,25 @@ def lineage(folder: Path, version: int, depth: int | None, form: str, verbose: b
         click.echo(json.dumps(origins.as_data(found), indent=2))
     else:
         click.echo(origins.as_graphml(found) if form == "graphml" else origins.as_text(found), nl=False)
+    return EXIT_DONE
+
+
+@cli.command()
+@run_folder
+@click.argument("version", type=click.IntRange(min=0))
+@click.option(
+    "--out",
+    metavar="FOLDER",
+    type=click.Path(path_type=Path),
+    help="Write the files there instead of DIR/export/.",
+)
+@verbosely
+def rollback(folder: Path, version: int, out: Path | None, verbose: bool) -> int:
+    """Write the model of an earlier version, which a checkpoint has kept, for torch and as safetensors."""
+    from flsim.rollback import rollback as roll_back
+
+    path = roll_back(folder, version, out)
+    click.echo(f"Version {version}: {path}.pt, {path}.safetensors")
     return EXIT_DONE
 
 

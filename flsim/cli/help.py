@@ -10,7 +10,7 @@ SECTIONS = {
     "Run": ("run", "resume", "sweep", "search"),
     "Before anything runs": ("validate", "describe", "list", "schema"),
     "Results": ("compare", "report", "plot", "export", "ui", "track"),
-    "Account": ("verify", "replay", "lineage", "sign", "keygen"),
+    "Account": ("verify", "replay", "lineage", "rollback", "sign", "keygen"),
 }
 OTHERS = "More"  # where a command stands that no section names
 

@@ -178,6 +178,7 @@ class TorchLearner:
         return {
             "executor": self._parts.chosen.kind,
             "current": self._current,
+            "module": {"shapes": self._parts.layout.shapes, "entries": self._parts.entries},
             "versions": {number: [one.weights, one.memory] for number, one in self._versions.items()},
             "dispatched_s": self._dispatched_s,
             "open": dict(self._open),

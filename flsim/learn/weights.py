@@ -6,22 +6,21 @@ the module's own business, and so are parameters that require no gradient: they 
 """
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
 
 
-class Layout:
-    """How a module's parameters, and then its buffers, lie in a flat vector [parameters] of float32."""
+class Shapes:
+    """How weights lie in a flat vector [parameters] of float32, by their names and shapes."""
 
-    def __init__(self, module: nn.Module) -> None:
-        weights = weights_of(module)
-        self._shapes = {name: tuple(weight.shape) for name, weight in weights.items()}
-        self._sizes = [weight.numel() for weight in weights.values()]
+    def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """`shapes`: in the order of the vector."""
+        self._shapes = dict(shapes)
+        self._sizes = [math.prod(shape) for shape in shapes.values()]
         self.parameters = sum(self._sizes)
-        self.trained = tuple(name for name, weight in module.named_parameters() if weight.requires_grad)
-        """The names of those that an optimiser moves."""
         self._signature = repr(sorted(self._shapes.items())).encode()
 
     @property
@@ -40,16 +39,25 @@ class Layout:
         parts: Iterator[Tensor] = iter(torch.split(flat, self._sizes, dim=-1))
         return {name: next(parts).view((*leading, *shape)) for name, shape in self._shapes.items()}
 
-    def flatten(self, module: nn.Module) -> Tensor:
-        """Return a copy of a module's weights: [parameters] float32."""
-        with torch.no_grad():
-            return torch.cat([weight.reshape(-1) for weight in weights_of(module).values()])
-
     def sha256(self, flat: Tensor) -> str:
         """Return the hash of names, shapes and little-endian float32 bytes."""
         digest = hashlib.sha256(self._signature)
         digest.update(flat.detach().cpu().numpy().astype("<f4", copy=False).tobytes())
         return digest.hexdigest()
+
+
+class Layout(Shapes):
+    """How a module's parameters, and then its buffers, lie in a flat vector [parameters] of float32."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__({name: tuple(weight.shape) for name, weight in weights_of(module).items()})
+        self.trained = tuple(name for name, weight in module.named_parameters() if weight.requires_grad)
+        """The names of those that an optimiser moves."""
+
+    def flatten(self, module: nn.Module) -> Tensor:
+        """Return a copy of a module's weights: [parameters] float32."""
+        with torch.no_grad():
+            return torch.cat([weight.reshape(-1) for weight in weights_of(module).values()])
 
 
 def is_finite(flat: Tensor) -> bool:
