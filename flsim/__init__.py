@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from flsim.api import compare, run, sweep
+    from flsim.api import compare, resume, run, sweep
     from flsim.errors import FlsimError, RunError, ScenarioError
     from flsim.observe.comparison import Comparison
     from flsim.results import FLMetrics, Run, load
@@ -31,6 +31,7 @@ __all__ = [
     "compare",
     "load",
     "read_scenario",
+    "resume",
     "run",
     "sweep",
 ]
@@ -47,6 +48,7 @@ _HOMES = {
     "compare": "flsim.api",
     "load": "flsim.results",
     "read_scenario": "flsim.scenario",
+    "resume": "flsim.api",
     "run": "flsim.api",
     "sweep": "flsim.api",
 }

@@ -1,17 +1,17 @@
-"""The use cases for a program or a notebook: `flsim.run`, `flsim.sweep`, `flsim.compare`."""
+"""The use cases for a program or a notebook: run, resume, sweep and compare."""
 
 import json
 import os
 import signal
 import threading
-from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
 from rich.console import Console
 
-from flsim import running, sweeping
+from flsim import resuming, running, sweeping
 from flsim.errors import FlsimError, ScenarioError
 from flsim.observe import comparison
 from flsim.observe.comparison import Comparison
@@ -20,6 +20,7 @@ from flsim.results import Run
 from flsim.scenario import Given, Override, Scenario, scenario_of
 from flsim.scenario.given import plain
 from flsim.scenario.reading import to_yaml
+from flsim.sim.surroundings import Watch
 from flsim.sim.world import unwatched
 from flsim.sweeping import Grid, Sweep
 from flsim.terminal import (
@@ -57,13 +58,18 @@ def run(
     Raises ScenarioError before anything is written, and RunError after; both are FlsimErrors.
     """
     resolved = scenario_of(scenario, [*overrides, *_into(out)])
-    display = _display(resolved.name, progress)
-    if display is None:
-        return running.run(resolved, timing_only=timing_only, watch=unwatched)
-    watcher = Watcher(resolved, Console(), quiet=True, display=display)
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    with watcher.watching([signal.SIGINT] if in_main_thread else []):
-        return running.run(resolved, timing_only=timing_only, watch=watcher)
+    with _watching(resolved, progress) as watch:
+        return running.run(resolved, timing_only=timing_only, watch=watch)
+
+
+def resume(folder: AnyPath, *, progress: Progress = "auto") -> Run:
+    """Go on with a run that was killed or interrupted, from its last checkpoint, to the same end.
+
+    Raises RunError if there is nothing to resume, or it would end otherwise here.
+    """
+    path = Path(folder).expanduser()
+    with _watching(resuming.scenario_in(path), progress) as watch:
+        return resuming.resume(path, watch=watch)
 
 
 def sweep(
@@ -119,6 +125,19 @@ def _folders(one: Run | Sweep | AnyPath) -> list[Path]:
     if isinstance(one, Sweep):  # of which sweep.csv may tell no longer: a later one writes it anew
         return [run.folder for run in one.runs]
     return comparison.folders_of(Path(one).expanduser())
+
+
+@contextmanager
+def _watching(scenario: Scenario, progress: Progress) -> Iterator[Watch]:
+    """Give what is told of a run as it goes on; an interrupt ends it in order where progress is shown."""
+    display = _display(scenario.name, progress)
+    if display is None:
+        yield unwatched
+        return
+    watcher = Watcher(scenario, Console(), quiet=True, display=display)
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    with watcher.watching([signal.SIGINT] if in_main_thread else []):
+        yield watcher
 
 
 def _into(out: AnyPath | None) -> list[Override]:

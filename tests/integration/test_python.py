@@ -22,10 +22,11 @@ import yaml
 from IPython.core.formatters import DisplayFormatter
 
 import flsim
-from flsim import api
+from flsim import api, running
 from flsim.observe.comparison_table import as_csv
 from flsim.observe.plots import PICTURES
 from flsim.results import Plots
+from flsim.scenario import scenario_of
 from flsim.terminal.display import Display, Progressed
 from tests.integration.command import DEADLINE_S, REPOSITORY, SMALL, environment
 from tests.integration.conftest import Finished
@@ -234,6 +235,22 @@ def test_an_interrupt_ends_the_run_in_order(folder: Path, endless: dict[str, Any
     assert len(run.tasks) == run.summary["tasks"]["dispatched"]
     assert flsim.load(run.folder).interrupted
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_an_interrupted_run_goes_on_where_it_was(
+    folder: Path, data: dict[str, Any], shown: Recorder
+) -> None:
+    whole = flsim.run(data, out=folder / "whole", progress=False)
+    scenario = scenario_of(data, [{"output.dir": str(folder / "halves")}])
+    interrupted = running.run(scenario, watch=lambda moment: moment.version < 5)
+    assert interrupted.interrupted
+    again = flsim.resume(str(interrupted.folder))
+    assert not again.interrupted
+    assert again.summary["records_sha256"] == whole.summary["records_sha256"]
+    assert again.summary["model_sha256"] == whole.summary["model_sha256"]
+    assert shown.shown[-1].version == 10
+    with pytest.raises(flsim.RunError, match="there is nothing to resume"):
+        flsim.resume(interrupted.folder)
 
 
 def test_a_run_outside_the_main_thread_leaves_interrupts_alone(
