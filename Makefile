@@ -5,13 +5,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: demo test slow browser docs lint types layers check clean
+.PHONY: demo test coverage slow browser docs lint types layers check clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m flsim scenarios/quickstart.yaml
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n 2 -m "not slow and not browser"
+
+# The quick tests again, and how much of flsim they come by. Takes longer: every branch is noted.
+coverage: $(VENV)/.installed-dev
+	rm -rf outputs/coverage
+	$(BIN)/python -m pytest -n 2 -m "not slow and not browser" --cov --cov-report= --cov-fail-under=0
+	$(BIN)/python -m tests.branches
 
 slow: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n 2 -m "slow and not browser"
