@@ -133,7 +133,7 @@ def written(figure: "Figure", form: str) -> bytes:
     with style.context(["default", _STYLE | _PRINTED]):
         if figure.get_layout_engine() is not None:  # which would move things a little whenever it is drawn
             figure.draw_without_rendering()
-            figure.set_layout_engine("none")
+            figure.set_layout_engine(None)  # "none" would have `savefig` draw once more for nothing
         figure.savefig(picture, format=form, metadata=_METADATA[form])
     return picture.getvalue()
 
