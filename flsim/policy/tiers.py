@@ -20,5 +20,5 @@ def tiers_of(durations_s: NDArray[np.float64], count: int) -> NDArray[np.int64]:
     tiers = np.full(len(durations_s), count - 1, dtype=np.int64)
     measured = np.flatnonzero(~np.isnan(durations_s))
     by_duration = measured[np.argsort(durations_s[measured], kind="stable")]
-    tiers[by_duration] = np.arange(len(measured)) * count // max(1, len(measured))
+    tiers[by_duration] = np.arange(len(measured)) * count // len(measured)  # of nobody: an empty column
     return tiers

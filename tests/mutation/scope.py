@@ -39,6 +39,7 @@ GROUPS = {
         ),
         (
             *STRATEGIES,
+            "unit/test_strategies.py",
             "unit/test_port.py",
             "unit/test_tiers.py",
             "unit/test_weighting.py",

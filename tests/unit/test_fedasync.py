@@ -1,6 +1,8 @@
 """FedAsync, decision by decision."""
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from flsim.policy import FedAsync
 from flsim.policy.staleness import HingeStaleness, PolynomialStaleness
@@ -18,6 +20,17 @@ def test_it_fills_the_free_slots() -> None:
 
 def test_it_takes_whoever_is_idle() -> None:
     assert FedAsync(concurrency=4).decide(Snapshot(idle=2)) == Dispatch((100, 101))
+    assert FedAsync(concurrency=4).decide(Snapshot(idle=1, out=OUT[:2])) == Dispatch((100,))
+
+
+def test_where_nobody_is_idle_nobody_is_drawn() -> None:
+    """A draw of nobody would be a selection like others, and change who is drawn later."""
+
+    class Undrawn(Snapshot):
+        def select(self, count: int, among: NDArray[np.bool_] | None = None) -> tuple[int, ...]:
+            raise AssertionError
+
+    assert FedAsync(concurrency=4).decide(Undrawn(idle=0, out=OUT[:3])) == Wait(for_clients=True)
 
 
 def test_it_waits_for_updates_when_all_slots_are_taken() -> None:
@@ -85,6 +98,7 @@ def test_a_cut_off_of_zero_keeps_only_what_is_fresh() -> None:
 def test_without_a_cut_off_nothing_is_too_stale() -> None:
     decision = FedAsync().decide(Snapshot(version=10**6, inbox=arrivals(task(0))))
     assert isinstance(decision, Aggregate)
+    assert FedAsync().too_stale(arrivals(task(0)), 10**6) == ()
 
 
 def test_it_needs_as_many_clients_as_slots() -> None:

@@ -6,11 +6,10 @@ from typing import Any, ClassVar
 
 import pytest
 
-from flsim.errors import RunError, ScenarioError
+from flsim.errors import RunError
 from flsim.policy import FedAT, FedBuff, Strategy
 from flsim.policy.view import Aggregate, Decision, Dispatch, View, Wait
 from flsim.records import Outcome, TaskRecord
-from flsim.scenario import scenario_from
 from flsim.sim.world import simulate
 from tests.known import facts
 from tests.memory import MemoryJournal, classes, simulated, timing
@@ -153,14 +152,6 @@ def test_with_one_tier_it_is_sync(dropout: float, selection: str) -> None:
 def run_of(of: Tiny, journal: MemoryJournal) -> str:
     simulate(of.scenario, of.costs, of.learner, journal)
     return str(of.learner.model_sha256())
-
-
-@pytest.mark.parametrize("kind", ["poisson", "round_robin"])
-def test_selections_that_do_not_go_by_tiers(kind: str) -> None:
-    selection = {"kind": kind} | ({"q": 0.5} if kind == "poisson" else {})
-    data = timing(8, 1.0, {"kind": "fedat"}, {"updates": 1}, selection=selection)
-    with pytest.raises(ScenarioError, match=r"strategy\.kind.*" + kind):
-        scenario_from(data)
 
 
 # What strategies may know of the clients

@@ -41,7 +41,7 @@ class Counted(Sequence[int]):
         raise AssertionError("a selection must not walk over the idle clients")
 
 
-@pytest.mark.parametrize("count", [0, 1, 5, 19, 20])
+@pytest.mark.parametrize("count", [0, 1, 2, 5, 19, 20])
 def test_the_chosen_are_distinct_and_idle(count: int) -> None:
     idle = range(1000, 1020)
     for decision in range(200):
@@ -64,6 +64,13 @@ def test_the_same_decision_draws_the_same_and_another_draws_anew() -> None:
     assert SELECTION.select(idle, 10, DRAWS, 3, UNASKED) != SELECTION.select(
         idle, 10, Stream(8, "selection"), 3, UNASKED
     )
+
+
+def test_whoever_is_drawn_first_is_so_however_many_are_drawn() -> None:
+    for decision in range(50):
+        everybody = SELECTION.select(range(30), 30, DRAWS, decision, UNASKED)
+        for count in (1, 2, 3, 29):
+            assert SELECTION.select(range(30), count, DRAWS, decision, UNASKED) == everybody[:count]
 
 
 def test_every_idle_client_is_as_likely_as_any_other() -> None:

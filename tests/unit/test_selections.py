@@ -2,6 +2,7 @@
 
 import math
 from itertools import combinations
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from pydantic import ValidationError
 
 from flsim.draws import Stream
 from flsim.errors import ScenarioError
+from flsim.policy.selection import Selection
 from flsim.policy.selections import (
     FixedSelection,
     OortSelection,
@@ -18,13 +20,76 @@ from flsim.policy.selections import (
     ReflSelection,
     RoundRobinSelection,
     TiflSelection,
+    UniformSelection,
     WeightedSelection,
 )
+from flsim.policy.selections.tifl_adaptive import Adaptive
 from flsim.scenario import scenario_from
-from tests.known import assert_law, choose, facts, successive
+from tests.known import DRAWS, assert_law, choose, facts, successive
 from tests.memory import timing
 
 NAN = math.nan
+
+# All of them
+
+
+def test_draws_are_those_of_the_number_of_the_selection_and_of_the_client() -> None:
+    """In column c of selection k they are (8 k + c, client): records of old scenarios stay what they were.
+
+    Drawn in proportion to weights is whoever has the least -log(u) / w.
+    """
+    numbers = [1, 5, 2, 9]
+    seen = {"samples": numbers, "aggregated": [1] * 4, "last_selection": [1] * 4}
+    for k in range(1, 30):
+        uniforms = [[DRAWS.uniform(8 * k + column, client) for client in range(4)] for column in range(3)]
+
+        def order(column: int, weights: Any, uniforms: Any = uniforms) -> tuple[int, ...]:
+            keys = [-math.log(u) / w for u, w in zip(uniforms[column], weights, strict=True)]
+            return tuple(sorted(range(4), key=keys.__getitem__))
+
+        def drawn(selection: Selection, k: int = k, **columns: Any) -> Any:
+            return choose(selection, range(4), 4, facts(4, **columns), k)
+
+        assert drawn(WeightedSelection(), samples=numbers) == order(0, numbers)
+        assert drawn(OortSelection(), speeds_flops=numbers) == order(2, numbers)
+        useful = [number / 9 + math.sqrt(0.1 * math.log(k)) for number in numbers]
+        assert drawn(OortSelection(exploration=0, exploration_floor=0, cut_off=0), **seen) == order(
+            1, useful
+        )
+        ties = [tuple(sorted(range(4), key=column.__getitem__)) for column in uniforms]
+        assert drawn(ReflSelection()) == ties[0]
+        assert drawn(PowerOfChoiceSelection(candidates=4)) == ties[1]
+        half = facts(2, aggregated=[0, 1], last_selection=[0, 1])
+        one = OortSelection(exploration=0.25, decay=1.0)
+        assert choose(one, range(2), 1, half, k) == (0 if uniforms[0][0] >= 0.75 else 1,)
+
+
+ALL: list[Selection] = [
+    UniformSelection(),
+    WeightedSelection(),
+    RoundRobinSelection(),
+    FixedSelection(lists=((0,),)),
+    PoissonSelection(q=0.5),
+    PowerOfChoiceSelection(),
+    OortSelection(),
+    TiflSelection(),
+    ReflSelection(),
+]
+
+
+@pytest.mark.parametrize("selection", ALL, ids=lambda selection: selection.kind)
+def test_only_poisson_samples_that_are_not_repeated_are_rounds_whatever_their_size(
+    selection: Selection,
+) -> None:
+    assert selection.draws_rounds is False
+    assert PoissonSelection(q=0.5, redraw=False).draws_rounds is True
+
+
+@pytest.mark.parametrize("selection", ALL, ids=lambda selection: selection.kind)
+def test_nobody_asks_for_the_clients_tests_without_going_by_them(selection: Selection) -> None:
+    assert selection.needs_client_tests is False
+    assert TiflSelection(adaptive=Adaptive()).needs_client_tests is True
+
 
 # Weighted
 
@@ -114,6 +179,13 @@ def test_lists_that_cannot_be(lists: Any, message: str) -> None:
         scenario({"kind": "fixed", "lists": lists})
 
 
+def test_what_is_no_list_at_all_is_told_as_it_was_given() -> None:
+    with pytest.raises(ValidationError, match=r"valid tuple.*input_value=5"):
+        FixedSelection.model_validate({"kind": "fixed", "lists": 5})
+    with pytest.raises(ScenarioError, match=r"must be a list \(given: 5\)"):
+        scenario({"kind": "fixed", "lists": 5})
+
+
 # Poisson
 
 
@@ -149,6 +221,37 @@ def test_poisson_is_for_rounds_of_any_size(strategy: dict[str, Any], message: st
     with pytest.raises(ScenarioError, match=message):
         scenario({"kind": "poisson", "q": 0.5}, strategy)
     scenario({"kind": "poisson", "q": 0.5}, {"kind": "sync", "cohort": "all"})
+
+
+@pytest.mark.parametrize("selection", [{"kind": "poisson", "q": 0.5}, {"kind": "round_robin"}], ids=str)
+def test_selections_that_do_not_go_by_tiers(selection: dict[str, Any]) -> None:
+    with pytest.raises(ScenarioError, match=rf"strategy\.kind.*{selection['kind']}"):
+        scenario(selection, {"kind": "fedat"})
+    scenario(selection, {"kind": "sync", "cohort": "all"})
+
+
+def test_a_draw_of_nobody_is_one_where_it_is_not_repeated() -> None:
+    """The number of clients is binomial: of 3, all 8 sets."""
+    q = 0.4
+    law = {
+        chosen: q**size * (1 - q) ** (3 - size)
+        for size in (0, 1, 2, 3)
+        for chosen in combinations((1, 4, 5), size)
+    }
+    selection = PoissonSelection(q=q, redraw=False)
+    assert_law(lambda decision: choose(selection, [5, 1, 4], 1, facts(6), decision), law, 5000)
+
+
+@pytest.mark.parametrize("of_eight", range(1, 9))
+def test_the_probability_of_a_draw_is_exact(of_eight: int) -> None:
+    """Of eight clients that draw the eight multiples of 1/8 in [0, 1), as many are drawn as q x 8."""
+
+    class Evenly(Stream):
+        def generator(self, first: int = 0, second: int = 0) -> Any:
+            return SimpleNamespace(random=lambda size: np.arange(size) / size)
+
+    drawn = PoissonSelection(q=of_eight / 8).select(range(8), 8, Evenly(1, "selection"), 1, facts(8))
+    assert drawn == tuple(range(of_eight))
 
 
 # Power of choice
@@ -272,8 +375,9 @@ def test_who_was_asked_of_late_comes_after_all_others() -> None:
     assert choose(ReflSelection(hold_off=0), range(4), 4, known, 10) == (0, 1, 2, 3)
     nobody_yet = facts(4, sightings=[1, 2, 3, 4])
     assert choose(ReflSelection(hold_off=5), range(4), 4, nobody_yet, 1) == (0, 1, 2, 3)
-    early = facts(2, sightings=[3, 1], last_selection=[0, 2])
-    assert choose(ReflSelection(hold_off=5), range(2), 2, early, 3) == (0, 1)  # client 0 was never asked
+    for number in (1, 2):  # of the selection that asked client 1; client 0 was never asked
+        early = facts(2, sightings=[3, 1], last_selection=[0, number])
+        assert choose(ReflSelection(hold_off=5), range(2), 2, early, 3) == (0, 1)
 
 
 # Oort
@@ -309,6 +413,22 @@ def test_the_utility_worked_by_hand() -> None:
     assert expected[4] == pytest.approx(0.1639, abs=1e-4)  # the most useful client is the slowest
 
 
+def test_the_largest_utility_is_one_however_small_the_losses() -> None:
+    """Useful 20, 30, 30, 20, 50, divided by ten thousand: at R = 1 there is no bonus."""
+    losses = [2e-4, 1.5e-4, 1e-4, 0.5e-4, 1e-4]
+    utilities = OortSelection(clip=1.0, penalty=0.0).utilities(
+        np.arange(5), 1, facts(5, **HISTORY | {"losses": losses})
+    )
+    assert utilities.tolist() == pytest.approx([0.4, 0.6, 0.6, 0.4, 1.0], rel=1e-14)
+
+
+def test_tasks_that_take_no_time_are_not_slow() -> None:
+    """T is 0: whoever takes any time at all is infinitely slower."""
+    known = facts(3, **{key: HISTORY[key][:3] for key in HISTORY} | {"durations_s": [0.0, 0.0, 5.0]})
+    utilities = OortSelection(pace=0.0, clip=1.0).utilities(np.arange(3), 1, known)
+    assert utilities.tolist() == pytest.approx([20 / 30, 1.0, 0.0])
+
+
 def test_utilities_are_clipped_at_a_quantile() -> None:
     """Useful 20, 30, 30, 20, 50: the value at 0.6 of five is the fourth, 30, which is then the largest."""
     selection = OortSelection(clip=0.6, penalty=0.0)
@@ -323,6 +443,12 @@ def test_the_pacer_relaxes_when_utility_falls() -> None:
     paces = [selection.pace_after(sums[:length]) for length in range(1, len(sums) + 1)]
     assert paces == pytest.approx([0.3] * 4 + [0.5] * 6 + [0.7] * 2)
     assert OortSelection(window=2, pace=0.9, pace_step=0.2).pace_after(sums) == 1.0
+
+
+def test_the_first_window_is_compared_with_nothing() -> None:
+    """Also where utilities are negative, as losses are that are minus the logarithm of a density."""
+    assert OortSelection(window=2, pace=0.3).pace_after([0.0, -5.0, -9.0]) == 0.3
+    assert OortSelection(window=2, pace=0.3).pace_after([0.0, -5.0, -9.0, -20.0, -30.0]) == 0.4
 
 
 def test_nothing_is_slow_before_anything_was_measured() -> None:
@@ -343,6 +469,26 @@ def test_exploitation_draws_by_utility_among_those_close_to_a_place() -> None:
     known = facts(5, **HISTORY)
     law = {1: 0.6 / 2.2, 2: 0.6 / 2.2, 4: 1 / 2.2}
     assert_law(lambda seed: selection.select(range(5), 1, Stream(seed, "selection"), 1, known)[0], law)
+
+
+@pytest.mark.parametrize(
+    ("places", "cut_off", "close"),
+    [
+        (1, 1.0, {4}),
+        (3, 1.0, {1, 2, 4}),  # the last place is worth 0.6
+        (2, 0.7, {1, 2, 4}),
+        (3, 0.6, {0, 1, 2, 3, 4}),
+    ],
+)
+def test_how_close_to_a_place_one_has_to_come(places: int, cut_off: float, close: set[int]) -> None:
+    """Utilities .4 .6 .6 .4 1, as above: those with `cut_off` times that of the last place, or more."""
+    selection = OortSelection(
+        exploration=0.0, exploration_floor=0.0, penalty=0.0, clip=1.0, cut_off=cut_off
+    )
+    known = facts(5, **HISTORY)
+    draws = [selection.select(range(5), places, Stream(seed, "selection"), 1, known) for seed in range(99)]
+    assert {len(drawn) for drawn in draws} == {places}
+    assert {client for drawn in draws for client in drawn} == close
 
 
 def test_new_clients_are_explored_by_speed() -> None:
@@ -375,7 +521,9 @@ def test_the_number_of_new_clients_has_its_share_as_its_mean(count: int, share: 
     law = {int(low): 1 - fraction, int(low) + 1: fraction}
 
     def new_ones(decision: int) -> int:
-        return sum(client >= 10 for client in choose(selection, range(20), count, known, decision))
+        chosen = choose(selection, range(20), count, known, decision)
+        assert len(chosen) == count
+        return sum(client >= 10 for client in chosen)
 
     assert_law(new_ones, law, 5000)
 

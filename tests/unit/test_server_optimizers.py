@@ -46,6 +46,17 @@ def moved(spec: ServerOptimizer, updates: Column = UPDATES, start: Column = STAR
     return np.stack(models)
 
 
+class Ruleless(ServerOptimizer):
+    """A spec without its operation."""
+
+    kind: str = "ruleless"
+
+
+def test_a_spec_without_an_operation_is_named() -> None:
+    with pytest.raises(TypeError, match="no such server optimiser: Ruleless"):
+        moved(Ruleless())
+
+
 def momentum_by_hand(lr: float, beta: float) -> Column:
     """x_t = x_0 + lr sum over s <= t of D_s (1 + beta + … + beta ** (t - s))."""
     return np.stack(

@@ -1,7 +1,13 @@
 """The synchronous strategy, decision by decision."""
 
+import math
+from decimal import Decimal
+from fractions import Fraction
+
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
@@ -39,6 +45,14 @@ def test_over_selection_asks_that_many(cohort: int, over_selection: float, selec
     strategy = Sync(cohort=cohort, over_selection=over_selection)
     assert strategy.selected == strategy.clients_needed == selected
     assert strategy.decide(Snapshot(idle=1000)) == Dispatch(tuple(range(100, 100 + selected)))
+
+
+@given(st.integers(1, 200_000), st.decimals(1, 10, places=9))
+@example(53_940, Decimal("8.3"))  # 447,702, and a little more in floating point
+@example(1, Decimal("1.000000001"))
+def test_over_selection_is_exact_in_decimals(cohort: int, over_selection: Decimal) -> None:
+    strategy = Sync(cohort=cohort, over_selection=float(over_selection))
+    assert strategy.selected == math.ceil(cohort * Fraction(over_selection))
 
 
 def test_it_waits_for_the_cohort_for_as_long_as_it_takes() -> None:
@@ -173,6 +187,18 @@ class NobodySuits(Snapshot):
 @pytest.mark.parametrize("strategy", [Sync(cohort="all"), Sync(cohort=1)])
 def test_a_round_of_nobody_waits_for_clients(strategy: Sync) -> None:
     assert strategy.decide(NobodySuits(idle=3)) == Wait(for_clients=True)
+
+
+def test_where_rounds_are_drawn_one_of_nobody_is_a_server_update() -> None:
+    """Poisson samples count also where nobody is in them: an empty draw, or one of whom nobody answered."""
+    strategy = Sync(cohort="all")
+    assert strategy.decide(NobodySuits(idle=3, draws_rounds=True)) == Aggregate((), ())
+    in_vain = Snapshot(idle=3, version=4, last_dispatch_version=4, draws_rounds=True)
+    assert strategy.decide(in_vain) == Aggregate((), ())
+    used = Snapshot(idle=3, version=5, last_dispatch_version=4, draws_rounds=True)
+    assert strategy.decide(used) == Dispatch((100, 101, 102))
+    again = Snapshot(idle=3, version=4, last_dispatch_version=4)
+    assert strategy.decide(again) == Dispatch((100, 101, 102))
 
 
 @pytest.mark.parametrize(

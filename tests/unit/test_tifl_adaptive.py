@@ -111,6 +111,7 @@ def test_ranks_by_hand() -> None:
     )
     assert by_rank(np.array([0.4, 0.4]), np.array([True] * 2)) == pytest.approx([2 / 3, 1 / 3])
     assert by_rank(np.array([math.nan, 0.4]), np.array([True] * 2)) == pytest.approx([1 / 3, 2 / 3])
+    assert by_rank(np.array([0.1, 0.4]), np.array([False, True])).tolist() == [0, 1]
     assert by_rank(np.array([0.1, 0.4]), np.array([False] * 2)).tolist() == [0, 0]
 
 
@@ -126,6 +127,23 @@ def test_a_tiers_accuracy_is_that_on_all_its_samples() -> None:
     tier_of = np.array([0, 0, 0, 1, 2])
     assert tier_accuracies(4, 3, tier_of, tests) == pytest.approx([0.8, 0.2, math.nan], nan_ok=True)
     assert np.isnan(tier_accuracies(3, 3, tier_of, tests)).all()
+
+
+def test_a_single_test_sample_tells_a_tiers_accuracy() -> None:
+    column = np.zeros(1)
+    results = ClientEvaluations(
+        np.zeros(1, np.int64), np.zeros(1, np.int64), column + 1, column + 1, column
+    )
+    assert tier_accuracies(0, 1, np.array([0]), [ClientTests(0, results)]).tolist() == [1.0]
+
+
+def test_before_anybody_was_asked_no_tier_is_in_use_and_nothing_changes() -> None:
+    """Three selections drew nobody; the model of then was as accurate as the first."""
+    tier_of = np.array([0, 1])
+    tests = [results_of(made, [0, 1], [0.9, 0.2]) for made in range(4)]
+    known = facts(2, first_clients=[-1, -1, -1, -1], client_tests=tests)
+    start = np.array([0.3, 0.7])
+    assert Adaptive(every=2).weights(4, start, tier_of, known.history).tolist() == [0.3, 0.7]
 
 
 def test_without_credits_a_tier_only_helps_out() -> None:

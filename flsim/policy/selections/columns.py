@@ -29,9 +29,9 @@ def luck(ids: Ids, draws: Stream, decision: int, column: int = 0) -> Column:
     return draws.uniforms_for(_COLUMNS * decision + column, ids)
 
 
-def chance(draws: Stream, decision: int, column: int) -> float:
-    """Return one uniform draw in (0, 1) for the decision itself."""
-    return draws.uniform(_COLUMNS * decision + column)
+def chance(draws: Stream, decision: int) -> float:
+    """Return one uniform draw in (0, 1) for the decision itself. It is in column 0."""
+    return draws.uniform(_COLUMNS * decision)
 
 
 def first_by(ids: Ids, count: int, *keys: Column) -> Ids:

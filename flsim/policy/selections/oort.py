@@ -63,7 +63,7 @@ class OortSelection(Selection):
         if self.blacklist_after is not None:
             worn = took_part > self.blacklist_after
         fresh, known_ones = ids[new], ids[~new & ~worn]
-        wanted = math.floor(count * self.share_of_new(decision) + chance(draws, decision, 0))
+        wanted = math.floor(count * self.share_of_new(decision) + chance(draws, decision))
         number_new = min(max(wanted, count - len(known_ones)), len(fresh), count)
         explored = self._explore(fresh, number_new, draws, decision, known)
         exploited = self._exploit(known_ones, count - number_new, draws, decision, known)

@@ -91,6 +91,4 @@ class TiflSelection(Selection):
         """Return when each tier's turn is: tiers are drawn one by one in proportion to their weights."""
         numbers = np.arange(self.tiers)
         drawn = sampled(numbers, weights, self.tiers, luck(numbers, draws, decision, 1))
-        turns = np.empty(self.tiers)
-        turns[drawn] = numbers
-        return turns
+        return np.argsort(drawn).astype(np.float64)

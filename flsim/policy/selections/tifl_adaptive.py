@@ -90,8 +90,8 @@ def by_rank(accuracies: Column, have_credits: _Flags) -> Column:
     ascending = np.argsort(accuracies, kind="stable")
     ascending = ascending[have_credits[ascending]]
     probabilities = np.zeros(len(accuracies))
-    count = len(ascending)
-    probabilities[ascending] = np.arange(count, 0, -1) / max(1, count * (count + 1) // 2)
+    shares = np.arange(len(ascending), 0, -1)
+    probabilities[ascending] = shares / shares.sum()
     return probabilities
 
 
