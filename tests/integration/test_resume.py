@@ -58,7 +58,7 @@ def test_a_killed_run_ends_as_if_nothing_had_happened(choice: Choice, tmp_path: 
     assert_resumes(of_choice(choice, tmp_path), (3, 5))
 
 
-@pytest.mark.slow  # a third of what runs to its end in test_composition.py: every method is tried below, too
+@pytest.mark.slow  # a third of what runs to its end in test_composition.py; every method is tried below
 @pytest.mark.parametrize("choice", sample()[::3], ids=lambda choice: "-".join(choice.values()))
 def test_what_goes_together_can_be_resumed_together(choice: Choice, tmp_path: Path) -> None:
     assert_resumes(of_choice(choice, tmp_path), (3,))
