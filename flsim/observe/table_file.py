@@ -51,17 +51,24 @@ def read_table(path: Path, schema: pa.Schema | None = None) -> pa.Table:
             words = [field.name for field in file.schema_arrow if pa.types.is_string(field.type)]
         with parquet.ParquetFile(path, read_dictionary=words) as file:
             if schema is not None:
-                _check_columns(path, file.schema_arrow.names, schema)
+                _check_columns(str(path), file.schema_arrow.names, schema)
             table = file.read(columns=None if schema is None else schema.names)
         table = _spelled(path, table, words, size)
         table.validate(full=True)  # offsets, codes of dictionaries, UTF-8
     except (OSError, pa.ArrowException, ValueError, TypeError, OverflowError, MemoryError) as error:
         raise RunError(f"{path} cannot be read: {_first_line(error)}; was the run killed?") from error
-    if schema is None:
-        return table
+    return table if schema is None else fitting(str(path), table, schema)
+
+
+def fitting(where: str, table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Return the columns of a schema, in its order. `where`: what messages call the table.
+
+    Raises RunError if one is missing, or has values that a run's records never have.
+    """
+    _check_columns(where, table.column_names, schema)
     table = table.select(schema.names)
     for field in schema:
-        _check(path, field, table[field.name])
+        _check(where, field, table[field.name])
     return table
 
 
@@ -74,7 +81,7 @@ def _refuse_bomb(path: Path, file: parquet.ParquetFile, size: int) -> None:
         raise RunError(f"{path}: {unpacked:,} bytes packed into {size:,}; it is not a table of a run")
 
 
-def _check_columns(path: Path, names: Sequence[str], schema: pa.Schema) -> None:
+def _check_columns(path: str, names: Sequence[str], schema: pa.Schema) -> None:
     if missing := [name for name in schema.names if name not in names]:
         raise RunError(f"{path} has no column {', '.join(missing)}; it is not a table of this flsim")
     if twice := [name for name in schema.names if names.count(name) > 1]:
@@ -100,7 +107,7 @@ def _spelled(path: Path, table: pa.Table, words: Sequence[str], size: int) -> pa
     return table
 
 
-def _check(path: Path, field: pa.Field, column: pa.ChunkedArray) -> None:
+def _check(path: str, field: pa.Field, column: pa.ChunkedArray) -> None:
     """Refuse a column with values that a run's records never have."""
     if column.type != field.type:
         raise RunError(f"{path}: the column {field.name} holds {column.type}, not {field.type}")

@@ -18,18 +18,17 @@ from tests.fuzz.target import Target
 LIMIT_S = 1.0  # of the processor's time: a busy machine is no fault of an input
 LIMIT_BYTES = 512 * 2**20
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-_CHANGES = frozenset(
-    (
-        "os.mkdir",
-        "os.remove",
-        "os.rename",
-        "os.rmdir",
-        "os.link",
-        "os.symlink",
-        "os.truncate",
-        "shutil.rmtree",
-    )
-)
+_CHANGES = {  # which arguments are paths that are changed, and which one is the open folder of each, if any
+    "os.chmod": ((0, 2),),
+    "os.link": ((1, 3),),
+    "os.mkdir": ((0, 2),),
+    "os.remove": ((0, 1),),
+    "os.rename": ((0, 2), (1, 3)),
+    "os.rmdir": ((0, 1),),
+    "os.symlink": ((1, 2),),
+    "os.truncate": ((0, None),),
+    "shutil.rmtree": ((0, None),),
+}
 _NEVER = frozenset(
     (
         "subprocess.Popen",
@@ -113,11 +112,21 @@ class Guard:
             return
         if event in _NEVER:
             raise Elsewhere(f"{event}{args!r:.200}")
-        if (event == "open" and isinstance(args[2], int) and args[2] & _WRITES) or event in _CHANGES:
+        if event == "open" and isinstance(args[2], int) and args[2] & _WRITES:
             self._check(event, args[0])
+        elif event in _CHANGES:
+            for path, folder in _CHANGES[event]:
+                self._check(event, args[path], -1 if folder is None else args[folder])
 
-    def _check(self, event: str, path: Any) -> None:
-        if isinstance(path, str | bytes | Path):
-            there = os.path.realpath(os.fsdecode(path))
-            if not there.startswith(self._writable) and "__pycache__" not in there:
-                raise Elsewhere(f"{event} {there}")
+    def _check(self, event: str, path: Any, folder: int = -1) -> None:
+        """Refuse a change elsewhere. `folder`: the open one that a path is relative to, if there is one."""
+        if not isinstance(path, str | bytes | Path):
+            return
+        if folder >= 0:
+            path = os.path.join(os.readlink(f"/proc/self/fd/{folder}"), os.fsdecode(path))
+        there = os.path.realpath(os.fsdecode(path))
+        if event != "open":  # a link is changed itself, and not what it leads to
+            parent, name = os.path.split(os.path.abspath(os.fsdecode(path)))
+            there = os.path.join(os.path.realpath(parent), name)
+        if not there.startswith(self._writable) and "__pycache__" not in there:
+            raise Elsewhere(f"{event} {there}")

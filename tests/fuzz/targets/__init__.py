@@ -6,6 +6,7 @@ from tests.fuzz.targets import (
     datasets,
     governance,
     graphs,
+    killed,
     partitions,
     runs,
     scenarios,
@@ -13,8 +14,12 @@ from tests.fuzz.targets import (
     traces,
 )
 
+_MODULES = (
+    *(scenarios, command_line, traces, graphs, partitions, datasets),
+    *(tables, runs, killed, governance),
+)
 TARGETS: dict[str, Target] = {
     target.name: target
-    for module in (scenarios, command_line, traces, graphs, partitions, datasets, tables, runs, governance)
+    for module in _MODULES
     for target in module.TARGETS
 }
