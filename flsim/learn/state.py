@@ -67,7 +67,8 @@ def read_state(path: Path) -> State:
     except OSError as error:
         raise RunError(f"{path} cannot be read: {error.strerror or error}") from error
     except (SafetensorError, ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
-        raise RunError(f"{path} is not the state of a run: {type(error).__name__}: {error}") from error
+        why = " ".join(str(error).split())[:200]
+        raise RunError(f"{path} is not the state of a run: {type(error).__name__}: {why}") from error
 
 
 class _Packing:

@@ -135,6 +135,8 @@ def read_tables(folder: Path) -> Tables:
         fleet = len(tables.edges.of_client)
     for name, table in (("tasks", tables.tasks), ("secure_errands", tables.secure_errands)):
         _check_clients(str(folder / f"{name}.parquet"), table, fleet)
+    if tables.client_accuracy is not None:
+        _check_versions(str(tested), tables.client_accuracy, tables.versions)
     return tables
 
 
@@ -249,6 +251,13 @@ def outcomes(tasks: pa.Table) -> NDArray[np.object_]:
     """Return the outcome of every row as a word. Returns [tasks]."""
     words: NDArray[np.object_] = tasks["outcome"].cast(pa.string()).to_numpy()
     return words
+
+
+def _check_versions(where: str, table: pa.Table, versions: pa.Table) -> None:
+    """Raise RunError if a table is of versions that there are none of."""
+    strange = np.setdiff1d(table["version"].to_numpy(), versions["version"].to_numpy())
+    if len(strange):
+        raise RunError(f"{where}: rows of version {strange[0]}, which versions.parquet has not")
 
 
 def _check_clients(where: str, table: pa.Table | None, clients: int) -> None:

@@ -16,8 +16,8 @@ from flsim.observe.timeline import write_timeline
 from flsim.observe.trackers.csv_file import tracked_csv
 
 
-def folded(run: Path) -> None:
-    """Read the tables and make of them what the commands do, but for pictures."""
+def folded(run: Path, changed: Path) -> None:
+    """Read the tables and make of them what the commands do, but for pictures. `changed`: one of the files."""
     tables = read_tables(run)
     end_of_run(tables), fleet_size(tables), stage_seconds(tables.tasks), used_at(tables)
     seconds_by_client(tables)
@@ -28,10 +28,9 @@ def folded(run: Path) -> None:
     as_graphml(found := origins(tables)), as_data(found)
     write_timeline(run / "timeline.json.gz", tables, "run", 1000)
     write_csv(tables_in(run, tables), run / "csv")
-    for path in run.glob("*.parquet"):
-        segments_of(path, path.read_bytes())
+    segments_of(changed, changed.read_bytes())
     _shown(run)
-    if (run / "scenario.yaml").exists() and not (run / "summary.json").exists():
+    if (run / "journal.flsim").exists():
         compare([read_run(run)])
 
 

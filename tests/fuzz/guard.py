@@ -69,7 +69,7 @@ class Guard:
 
     def begin(self) -> None:
         """Count memory from here on: what the parsers take for themselves is there by now."""
-        self._before = peak_bytes()
+        self._before, self.grown, self.slowest_s = peak_bytes(), 0, 0.0
 
     def fault(self, target: Target, content: bytes) -> str | None:
         """Read an input, and return what was wrong about that: a traceback, or a sentence."""

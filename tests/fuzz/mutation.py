@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
-from tests.fuzz.journals import frames_in, journal_of
+from tests.fuzz.journals import Frame, frames_in, journal_of
 from tests.fuzz.target import Target, corpus
 
 _MOST_BYTES, _MOST_ROWS = 1 << 16, 500
@@ -228,11 +228,11 @@ def _journal(content: bytes, random: Random) -> bytes:
             case 6:
                 frames[place] = name, random.choice(_CHANGES)(body, random, [body])
             case _:
-                frames[place] = name, _frame(body, random)
+                frames[place] = name, _frame(name, body, frames, random)
     return journal_of(frames)
 
 
-def _frame(body: bytes, random: Random) -> bytes:
+def _frame(name: bytes, body: bytes, frames: Sequence[Frame], random: Random) -> bytes:
     """Change a frame by what is in it: JSON, a schema, or rows."""
     if body[:1] in (b"{", b"["):
         try:
@@ -241,7 +241,14 @@ def _frame(body: bytes, random: Random) -> bytes:
             ).encode()  # as a run that goes over it again writes it
         except (ValueError, RecursionError):
             return _word(body, random)
-    return _flip(_flip(body, random, ()), random, ())
+    schemas = [each[16:] for kind, each in frames if kind.startswith(b"schema") and each[:16] == name]
+    try:
+        schema = pa.ipc.read_schema(pa.py_buffer(schemas[0]))
+        rows = pa.Table.from_batches([pa.ipc.read_record_batch(pa.py_buffer(body), schema)])
+        changed = random.choice(_TABLE_CHANGES)(rows, random).combine_chunks().to_batches()
+        return bytes(changed[0].serialize())
+    except (IndexError, pa.ArrowException, OSError):
+        return _flip(_flip(body, random, ()), random, ())
 
 
 def _state(content: bytes, random: Random) -> bytes:

@@ -6,20 +6,18 @@ from tests.fuzz.targets import (
     datasets,
     governance,
     graphs,
+    judged,
     killed,
     partitions,
     runs,
     scenarios,
+    side_tables,
     tables,
     traces,
 )
 
 _MODULES = (
     *(scenarios, command_line, traces, graphs, partitions, datasets),
-    *(tables, runs, killed, governance),
+    *(tables, side_tables, runs, judged, killed, governance),
 )
-TARGETS: dict[str, Target] = {
-    target.name: target
-    for module in _MODULES
-    for target in module.TARGETS
-}
+TARGETS: dict[str, Target] = {target.name: target for module in _MODULES for target in module.TARGETS}

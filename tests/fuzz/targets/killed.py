@@ -66,7 +66,7 @@ def _journals() -> list[bytes]:
 
 
 def _checkpoints() -> list[bytes]:
-    return [path.read_bytes() for path in sorted((_home() / _CHECKPOINTS).iterdir())]
+    return [(_home() / _CHECKPOINTS / "version-4.safetensors").read_bytes()]  # the last one
 
 
 def _anew(journal: bytes, checkpoint: bytes | None = None) -> Path:
@@ -86,7 +86,8 @@ def _anew(journal: bytes, checkpoint: bytes | None = None) -> Path:
 def journal(content: bytes) -> None:
     """The records of a run that was killed, and what is made of them."""
     placed("killed/scenario.yaml", (_home() / "scenario.yaml").read_bytes())
-    folded(placed(f"killed/{_JOURNAL}", content).parent)
+    path = placed(f"killed/{_JOURNAL}", content)
+    folded(path.parent, path)
 
 
 def resumed(content: bytes) -> None:
@@ -110,7 +111,7 @@ def _said(data: object) -> bytes:
 
 
 TARGETS = (
-    Target("journal", journal, "journal", _journals),
-    Target("resumed", resumed, "journal", _journals, share=0.5),
-    Target("checkpoint", checkpoint, "state", _checkpoints, share=0.5),
+    Target("journal", journal, "journal", _journals, share=0.4),
+    Target("resumed", resumed, "journal", _journals, share=0.4),
+    Target("checkpoint", checkpoint, "state", _checkpoints, share=0.4),
 )
