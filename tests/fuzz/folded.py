@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from flsim.govern.lineage import as_data, as_graphml, origins
-from flsim.govern.segments import segments_of
+from flsim.govern.segments import place_of_change, segments_of
 from flsim.observe.comparison import compare, read_run
 from flsim.observe.export.csv import write_csv
 from flsim.observe.export.records import tables_in
@@ -14,6 +14,7 @@ from flsim.observe.states import end_of_run, fleet_size, seconds_by_client, stag
 from flsim.observe.tables import read_tables, records_sha256
 from flsim.observe.timeline import write_timeline
 from flsim.observe.trackers.csv_file import tracked_csv
+from tests.fuzz.target import CORPUS
 
 
 def folded(run: Path, changed: Path) -> None:
@@ -28,7 +29,9 @@ def folded(run: Path, changed: Path) -> None:
     as_graphml(found := origins(tables)), as_data(found)
     write_timeline(run / "timeline.json.gz", tables, "run", 1000)
     write_csv(tables_in(run, tables), run / "csv")
-    segments_of(changed, changed.read_bytes())
+    if changed.suffix == ".parquet":
+        known = segments_of(changed, (CORPUS / "versions" / "versions.parquet").read_bytes())
+        place_of_change(known, changed.read_bytes())
     _shown(run)
     if (run / "journal.flsim").exists():
         compare([read_run(run)])

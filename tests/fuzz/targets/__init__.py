@@ -2,6 +2,7 @@
 
 from tests.fuzz.target import Target
 from tests.fuzz.targets import (
+    adapted,
     command_line,
     datasets,
     governance,
@@ -17,7 +18,7 @@ from tests.fuzz.targets import (
 )
 
 _MODULES = (
-    *(scenarios, command_line, traces, graphs, partitions, datasets),
+    *(scenarios, command_line, traces, graphs, partitions, datasets, adapted),
     *(tables, side_tables, runs, judged, killed, governance),
 )
 TARGETS: dict[str, Target] = {target.name: target for module in _MODULES for target in module.TARGETS}
