@@ -58,7 +58,7 @@ def resume(folder: Path, *, watch: Watch = unwatched) -> Run:
 
 @contextmanager
 def _naming_what_it_goes_on_from(folder: Path, before: Before) -> Iterator[None]:
-    """Make an error that may follow from a journal or a checkpoint that somebody has made up a RunError.
+    """Make an error a RunError that may follow from a journal or a checkpoint that was made up.
 
     Both are read as plain data. Whether a learner can go on from them turns out when it does.
     """

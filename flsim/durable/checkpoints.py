@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from flsim.durable.answers import Answers
 from flsim.durable.recorded import Resumable
 from flsim.errors import RunError
+from flsim.observe.folder import below
 from flsim.scenario.checkpoint import Checkpoint
 from flsim.untrusted import is_count
 
@@ -112,6 +113,7 @@ def usable(folder: Path, entries: Sequence[Any]) -> tuple[list[Taken], list[str]
     `entries`: those of its journal, in order. Raises TypeError or ValueError if one is none.
     """
     taken = [_checked(Taken(**entry)) for entry in entries]
+    below(folder, FOLDER)
     wrong: list[str] = []
     while taken:
         path = folder / FOLDER / taken[-1].file

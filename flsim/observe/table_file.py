@@ -54,7 +54,9 @@ def read_table(path: Path, schema: pa.Schema | None = None) -> pa.Table:
         return fitting(str(path), table, schema)
     for field in table.schema:
         if not _is_known_kind(field.type):
-            raise RunError(f"{path}: the column {field.name} holds {field.type}, which no table of a run does")
+            raise RunError(
+                f"{path}: the column {field.name} holds {field.type}, which no table of a run does"
+            )
     return table
 
 
@@ -64,7 +66,7 @@ def table_within_limits(
     """Return the table in something that pyarrow reads, of so many bytes, with texts as plain text.
 
     `source`: gives it, anew each time. `where`: what messages call it. With a `schema`, only its columns.
-    Raises RunError if it is larger than what a table of so many bytes comes to, and whatever pyarrow raises.
+    Raises RunError if it is larger than what a table of so many bytes comes to, and what pyarrow raises.
     """
     with parquet.ParquetFile(source()) as file:
         _refuse_bomb(where, file, size)

@@ -3,8 +3,8 @@
 Python's `re` goes back and tries again, and there are patterns for which it does so exponentially often: a
 repetition within a repetition, such as `(a+)+$`, which can part the same text in any number of ways, or a
 repeated choice between alternatives that match the same, such as `(a|a)*$`. So a pattern may repeat nothing
-that is itself of varying length, and may not refer to a group. What is left can match a text in as many ways
-as its choices and lengths multiply to, which is bounded for a text of bounded length, such as `MOST_LINE`.
+that is itself of varying length, and may not refer to a group. What is left can match a text in as many
+ways as its choices and lengths multiply to, which is bounded for a text of bounded length (`MOST_LINE`).
 """
 
 import re

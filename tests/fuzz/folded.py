@@ -1,4 +1,4 @@
-"""What the commands make of a run's folder: report, compare, export, track, lineage, verify and `flsim ui`."""
+"""What the commands make of a run's folder: compare, export, track, lineage, verify and `flsim ui`."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ from tests.fuzz.target import CORPUS
 
 
 def folded(run: Path, changed: Path) -> None:
-    """Read the tables and make of them what the commands do, but for pictures. `changed`: one of the files."""
+    """Read the tables and make of them what the commands do, but for pictures. `changed`: a file."""
     tables = read_tables(run)
     end_of_run(tables), fleet_size(tables), stage_seconds(tables.tasks), used_at(tables)
     seconds_by_client(tables)

@@ -63,7 +63,7 @@ class Guard:
         self.slowest_s = 0.0
         self.grown = 0
         self._before = peak_bytes()
-        self._writable = str(place.folder().resolve())
+        self._writable = place.folder().resolve()
         signal.signal(signal.SIGPROF, self._too_long)
         sys.addaudithook(self._audit)
 
@@ -122,11 +122,10 @@ class Guard:
         """Refuse a change elsewhere. `folder`: the open one that a path is relative to, if there is one."""
         if not isinstance(path, str | bytes | Path):
             return
+        named = Path(os.fsdecode(path))
         if folder >= 0:
-            path = os.path.join(os.readlink(f"/proc/self/fd/{folder}"), os.fsdecode(path))
-        there = os.path.realpath(os.fsdecode(path))
-        if event != "open":  # a link is changed itself, and not what it leads to
-            parent, name = os.path.split(os.path.abspath(os.fsdecode(path)))
-            there = os.path.join(os.path.realpath(parent), name)
-        if not there.startswith(self._writable) and "__pycache__" not in there:
+            named = Path(f"/proc/self/fd/{folder}").readlink() / named
+        # A link is changed itself, and not what it leads to; what is opened is that.
+        there = named.resolve() if event == "open" else named.parent.resolve() / named.name
+        if not there.is_relative_to(self._writable) and "__pycache__" not in there.parts:
             raise Elsewhere(f"{event} {there}")

@@ -1,4 +1,4 @@
-"""Journals as lists of frames, and back: changed ones get the hashes that somebody who knows how would give.
+"""Journals as lists of frames, and back: changed ones get hashes that fit, as whoever knows how can.
 
 Written from the format's description in `flsim.observe.framed`, and not with its code.
 """

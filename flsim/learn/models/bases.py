@@ -134,7 +134,7 @@ def _of_folder(transformers: Any, base: FolderBase, classes: int, places: int) -
 
 
 def _check_numbers(folder: Path) -> None:
-    """Refuse a configuration of more layers than a model has: nobody vouches for it, and each takes time."""
+    """Refuse a configuration of more layers than any model has; each of them takes time."""
     try:
         numbers = list(_numbers(read_json(folder / _CONFIG, MEBIBYTE)))
     except (OSError, ValueError) as error:
@@ -154,10 +154,11 @@ def _check_sizes(folder: Path, auto: Any, config: Any) -> None:
     parameters = sum(each.numel() for each in network.parameters())
     others = sum(each.numel() * each.element_size() for each in network.buffers())
     if torch.get_default_device().type != "meta" and parameters > weights + _SPARE:
-        why = f"{folder / _CONFIG} is of {parameters:,} parameters, and the weights there have {weights:,} bytes"
+        why = f"{folder / _CONFIG} is of {parameters:,} parameters, its weights have {weights:,} bytes"
         raise ScenarioError(f"model.base.path: {why}")
     if others > 16 * (weights + _SPARE):
-        raise ScenarioError(f"model.base.path: {folder / _CONFIG} takes {others:,} bytes beside the parameters")
+        why = f"{folder / _CONFIG} takes {others:,} bytes beside its parameters"
+        raise ScenarioError(f"model.base.path: {why}")
 
 
 def _numbers(said: Any, key: str = "") -> Iterator[tuple[str, int]]:

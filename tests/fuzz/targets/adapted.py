@@ -18,7 +18,7 @@ from tests.fuzz.place import folder, placed
 from tests.fuzz.target import Target
 
 _PLACES, _TOKENS = 8, 11
-_CONFIG, _WEIGHTS = "config.json", "model.safetensors"
+_CONFIG, _WEIGHTS, _ARROW = "config.json", "model.safetensors", "data-00000-of-00001.arrow"
 
 
 @cache
@@ -26,7 +26,13 @@ def _home() -> Path:
     """Return a folder with a small base."""
     transformers = module_of("transformers")
     config = transformers.GPT2Config(
-        vocab_size=_TOKENS, n_positions=_PLACES, n_embd=4, n_layer=1, n_head=2, bos_token_id=0, eos_token_id=0
+        vocab_size=_TOKENS,
+        n_positions=_PLACES,
+        n_embd=4,
+        n_layer=1,
+        n_head=2,
+        bos_token_id=0,
+        eos_token_id=0,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -77,6 +83,15 @@ def hf_folder(content: bytes) -> None:
     load(HuggingFace(path=str(path), inputs=("x",), label="label"), 0.25, 0)
 
 
+def hf_arrow(content: bytes) -> None:
+    """The rows that save_to_disk wrote."""
+    path = folder() / "saved"
+    shutil.rmtree(path, ignore_errors=True)
+    shutil.copytree(_saved(), path)
+    (path / _ARROW).write_bytes(content)
+    load(HuggingFace(path=str(path), inputs=("x",), label="label"), 0.25, 0)
+
+
 @cache
 def _saved() -> Path:
     import datasets
@@ -105,5 +120,6 @@ TARGETS = (
     Target("hf_csv", hf_csv, "text", lambda: [b"age,income,label\n3,1.5,a\n4,2.5,b\n5,1.0,a\n"], share=0.4),
     Target("hf_json", hf_json, "json", _rows, share=0.4),
     Target("hf_parquet", hf_parquet, "table", _parquet, share=0.4),
+    Target("hf_arrow", hf_arrow, "bytes", lambda: [(_saved() / _ARROW).read_bytes()], share=0.4),
     Target("hf_folder", hf_folder, "json", lambda: [(_saved() / "state.json").read_bytes()], share=0.4),
 )
