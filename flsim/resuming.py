@@ -69,8 +69,8 @@ def _naming_what_it_goes_on_from(folder: Path, before: Before) -> Iterator[None]
             raise
         raise RunError(
             f"{folder}: it cannot go on from its journal and the checkpoint of version "
-            f"{before.taken[-1].version} ({error_text(error)[:200]}): they were changed, or this is a defect; "
-            "-v shows where it happened"
+            f"{before.taken[-1].version} ({error_text(error)[:200]}): they were changed, or this is a "
+            "defect; -v shows where it happened"
         ) from error
 
 

@@ -78,9 +78,10 @@ def load_huggingface(dataset: HuggingFace, test_share: float, seed: int) -> Samp
         arrays["owners"] = np.array([str(owner) for owner in _column(train, dataset.owner)])
     x, test_x = (_inputs(part, dataset.inputs) for part in (train, test))
     axes = (0,) if x.ndim == 2 else (0, 2, 3)  # by column, or by channel
-    mean, deviation = x.mean(axis=axes, keepdims=True), x.std(axis=axes, keepdims=True)
-    deviation[deviation == 0] = 1.0
-    arrays |= {"train_x": (x - mean) / deviation, "test_x": (test_x - mean) / deviation}
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, deviation = x.mean(axis=axes, keepdims=True), x.std(axis=axes, keepdims=True)
+        deviation[deviation == 0] = 1.0
+        arrays |= {"train_x": (x - mean) / deviation, "test_x": (test_x - mean) / deviation}
     return samples_of(arrays, "huggingface", test_share, seed)
 
 

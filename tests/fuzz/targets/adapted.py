@@ -34,6 +34,7 @@ def _home() -> Path:
         bos_token_id=0,
         eos_token_id=0,
     )
+    transformers.utils.logging.disable_progress_bar()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         path = folder() / "base"

@@ -16,7 +16,7 @@ from tests.fuzz.place import folder, placed
 from tests.fuzz.target import CORPUS, Target
 
 _AS_THEY_ARE = ("tasks", "versions")
-_VERSION = {"version": 1, "edge": 0}
+_NUMBERS = {"version": 1, "edge": 0, "accuracy": 0.5}
 _WORDS = {"metric": "macro_f1", "phase": "masks", "mode": "cohort", "outcome": "done", "seen": "update"}
 _OWN: Mapping[str, Mapping[str, Any]] = {
     "metadata": {"losses": [0.5, 0.25], "scalars": '{"grad_norm": 1.5}', "rejected": None},
@@ -46,7 +46,7 @@ _OF_EDGES = ("edge_tasks", "edge_versions")
 
 def _value(table: str, field: pa.Field, row: int) -> Any:
     """Return what a row has in a column: something that a run might have written."""
-    given = {**_VERSION, **_WORDS, **_OWN.get(table, {})}
+    given = {**_NUMBERS, **_WORDS, **_OWN.get(table, {})}
     if field.name in given:
         return given[field.name]
     if pa.types.is_string(field.type):
