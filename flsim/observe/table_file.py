@@ -147,11 +147,6 @@ def _check(path: str, field: pa.Field, column: pa.ChunkedArray) -> None:
         if wrong or (lowest is not None and (lowest < 0 or highest > MOST_S)):
             why = f"expected finite ones from 0 to {MOST_S:g} s"
             raise RunError(f"{path}: the column {field.name} has a time that no run has; {why}")
-    elif field.name == "accuracy":
-        known = column.drop_null()
-        within = compute.and_(compute.greater_equal(known, 0.0), compute.less_equal(known, 1.0))
-        if len(known) and not compute.all(within).as_py():
-            raise RunError(f"{path}: the column accuracy has a number that is not from 0 to 1")
     elif field.name == "outcome" and pa.types.is_dictionary(field.type):
         words = set(compute.unique(column.cast(pa.string())).to_pylist())
         if unknown := sorted(words - set(Outcome)):

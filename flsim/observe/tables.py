@@ -137,6 +137,7 @@ def read_tables(folder: Path) -> Tables:
         _check_clients(str(folder / f"{name}.parquet"), table, fleet)
     if tables.client_accuracy is not None:
         _check_versions(str(tested), tables.client_accuracy, tables.versions)
+        _check_shares(str(tested), tables.client_accuracy["accuracy"])
     return tables
 
 
@@ -258,6 +259,13 @@ def _check_versions(where: str, table: pa.Table, versions: pa.Table) -> None:
     strange = np.setdiff1d(table["version"].to_numpy(), versions["version"].to_numpy())
     if len(strange):
         raise RunError(f"{where}: rows of version {strange[0]}, which versions.parquet has not")
+
+
+def _check_shares(where: str, column: pa.ChunkedArray) -> None:
+    """Raise RunError if accuracies are none."""
+    shares = column.drop_null().to_numpy()
+    if not ((shares >= 0.0) & (shares <= 1.0)).all():
+        raise RunError(f"{where}: the column accuracy has a number that is not from 0 to 1")
 
 
 def _check_clients(where: str, table: pa.Table | None, clients: int) -> None:
