@@ -9,7 +9,8 @@ made anew, and held against the journal.
 import hashlib
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,13 @@ from flsim.errors import RunError, ScenarioError
 from flsim.observe.blocks import JOURNAL
 from flsim.observe.folder import SCENARIO, reopen_folder
 from flsim.observe.tables import ended_by
+from flsim.plug_ins import error_text
 from flsim.results import Run
 from flsim.running import Plan, carry_out
 from flsim.scenario import Scenario, read_scenario
 from flsim.sim.surroundings import Watch
 from flsim.sim.world import unwatched
+from flsim.untrusted import content_of
 
 _log = logging.getLogger(__name__)
 
@@ -46,10 +49,29 @@ def resume(folder: Path, *, watch: Watch = unwatched) -> Run:
     for warning in before.warnings:
         _log.warning("%s: %s", folder, warning)
     _tell(folder, before)
-    timing_only = first is not None and bool(first["timing_only"])
-    given_sha256 = scenario.sha256 if first is None else str(first["scenario_sha256"])
+    timing_only = first is not None and first["timing_only"]
+    given_sha256 = scenario.sha256 if first is None else first["scenario_sha256"]
     plan = Plan(scenario, given_sha256, timing_only, watch, begun_s)
-    return carry_out(plan, lambda _: reopen_folder(folder), before)
+    with _naming_what_it_goes_on_from(folder, before):
+        return carry_out(plan, lambda _: reopen_folder(folder), before)
+
+
+@contextmanager
+def _naming_what_it_goes_on_from(folder: Path, before: Before) -> Iterator[None]:
+    """Make an error a RunError that may follow from a journal or a checkpoint that was made up.
+
+    Both are read as plain data. Whether a learner can go on from them turns out when it does.
+    """
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        if not before.taken:
+            raise
+        raise RunError(
+            f"{folder}: it cannot go on from its journal and the checkpoint of version "
+            f"{before.taken[-1].version} ({error_text(error)[:200]}): they were changed, or this is a "
+            "defect; -v shows where it happened"
+        ) from error
 
 
 def scenario_in(folder: Path) -> Scenario:
@@ -69,9 +91,9 @@ def _check(path: Path, first: Mapping[str, Any]) -> None:
                 f"{here[package]}: it could end otherwise; resume it where it was begun"
             )
     try:
-        unchanged = hashlib.sha256(path.read_bytes()).hexdigest() == first.get("scenario_yaml_sha256")
-    except OSError as error:
-        raise ScenarioError(f"{path}: cannot be read: {error.strerror or error}") from error
+        unchanged = hashlib.sha256(content_of(path)).hexdigest() == first.get("scenario_yaml_sha256")
+    except (OSError, ValueError) as error:
+        raise ScenarioError(f"{path}: cannot be read: {error}") from error
     if not unchanged:
         raise RunError(
             f"{path} was changed since the run was begun; what it describes now is another run: "

@@ -60,8 +60,10 @@ def _chosen(given: str, known: tuple[str, ...], what: str) -> tuple[str, ...]:
 
 def _folders(runs: tuple[Path, ...], out: Path | None) -> list[Path]:
     """Return where the pictures of each run go. Raises UsageError if two would go to one place."""
+    from flsim.observe.folder import below
+
     if out is None:
-        return [run / "plots" for run in runs]
+        return [below(run, "plots") for run in runs]
     if len(runs) == 1:
         return [out]
     names = [run.resolve().name for run in runs]

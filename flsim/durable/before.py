@@ -31,6 +31,10 @@ class Before:
     warnings: Sequence[str] = ()
 
 
+_OF_BEGUN = {
+    **dict.fromkeys(("flsim", "torch", "scenario_yaml_sha256", "scenario_sha256"), str),
+    "timing_only": bool,
+}
 UNTRODDEN = Before(None, {}, ())
 """Nothing: the run begins."""
 
@@ -68,8 +72,18 @@ def recorded(
 
 
 def first_entry(found: Recovered) -> Mapping[str, Any] | None:
-    """Return what `begun` was; None if a run was killed before that was written."""
-    return next((data for name, data, _ in found.notes if name == "run"), None)
+    """Return what `begun` was; None if a run was killed before that was written.
+
+    Raises ValueError if it is something else.
+    """
+    entry = next((data for name, data, _ in found.notes if name == "run"), None)
+    if entry is None:
+        return None
+    if not isinstance(entry, dict) or not all(
+        isinstance(entry.get(key), kind) for key, kind in _OF_BEGUN.items()
+    ):
+        raise ValueError("its first entry does not say how the run was begun")
+    return entry
 
 
 def read_before(folder: Path) -> tuple[Before, Mapping[str, Any] | None]:
@@ -82,9 +96,10 @@ def read_before(folder: Path) -> tuple[Before, Mapping[str, Any] | None]:
     warnings = [] if found.frames.damage is None else [found.frames.damage]
     entries = [(data, frame) for name, data, frame in found.notes if name == "checkpoint"]
     try:
+        first = first_entry(found)
         taken, wrong = usable(folder, [data for data, _ in entries])
         if not taken:
-            return Before(None, {}, (), [*warnings, *wrong]), first_entry(found)
+            return Before(None, {}, (), [*warnings, *wrong]), first
         last = entries[len(taken) - 1][1]
         answers = {
             number: answer
@@ -95,4 +110,4 @@ def read_before(folder: Path) -> tuple[Before, Mapping[str, Any] | None]:
     except (TypeError, ValueError) as error:
         raise RunError(f"{folder / JOURNAL} is not a journal of this flsim: {error}") from error
     frames = [frame for frame in found.frames.whole if frame.end <= last.end]
-    return Before(frames, answers, taken, [*warnings, *wrong]), first_entry(found)
+    return Before(frames, answers, taken, [*warnings, *wrong]), first

@@ -9,13 +9,16 @@ import hashlib
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from errno import ENOENT
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from flsim.durable.answers import Answers
 from flsim.durable.recorded import Resumable
 from flsim.errors import RunError
+from flsim.observe.folder import below
 from flsim.scenario.checkpoint import Checkpoint
+from flsim.untrusted import is_count
 
 FOLDER = "checkpoints"
 
@@ -107,13 +110,16 @@ class Checkpoints:
 def usable(folder: Path, entries: Sequence[Any]) -> tuple[list[Taken], list[str]]:
     """Return a run's checkpoints up to the last one whose file is whole, and what is wrong with later ones.
 
-    `entries`: those of its journal, in order.
+    `entries`: those of its journal, in order. Raises TypeError or ValueError if one is none.
     """
-    taken = [Taken(**entry) for entry in entries]
+    taken = [_checked(Taken(**entry)) for entry in entries]
+    below(folder, FOLDER)
     wrong: list[str] = []
     while taken:
         path = folder / FOLDER / taken[-1].file
         try:
+            if not path.is_file():  # reading a device may never end
+                raise FileNotFoundError(ENOENT, "no such file")
             with path.open("rb") as file:
                 if hashlib.file_digest(file, "sha256").hexdigest() == taken[-1].sha256:
                     break
@@ -122,6 +128,13 @@ def usable(folder: Path, entries: Sequence[Any]) -> tuple[list[Taken], list[str]
             wrong.append(f"{path} cannot be read: {error.strerror or error}")
         taken.pop()
     return taken, wrong
+
+
+def _checked(taken: Taken) -> Taken:
+    """Return a checkpoint by whose version a file can be called. Raises ValueError for anything else."""
+    if not (is_count(taken.version) and is_count(taken.answers) and isinstance(taken.sha256, str)):
+        raise ValueError("an entry of a checkpoint says something else")
+    return taken
 
 
 def _synced(path: Path) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import networkx as nx
+import pyarrow as pa
 
 from flsim.errors import RunError
 from flsim.observe.tables import EdgeTables, Tables, read_tables, task_records, version_records
@@ -35,9 +36,8 @@ class Origin(NamedTuple):
 def origins(tables: Tables) -> list[Origin]:
     """Return the origin of every version, in order."""
     tasks: dict[int | None, list[TaskRecord]] = defaultdict(list)
-    for task in task_records(tables.aggregated):
-        if task.outcome is Outcome.AGGREGATED:
-            tasks[task.aggregated_version].append(task)
+    for task in _used(tables.aggregated):
+        tasks[task.aggregated_version].append(task)
     below = {} if tables.edges is None else _below(tables, tables.edges)
     return [
         Origin(
@@ -53,6 +53,17 @@ def origins(tables: Tables) -> list[Origin]:
         )
         for row in version_records(tables.versions)
     ]
+
+
+def _used(tasks: pa.Table) -> Iterator[TaskRecord]:
+    """Yield the tasks that went into a version. Raises RunError if one of them has no weight."""
+    for task in task_records(tasks):
+        if task.outcome is Outcome.AGGREGATED:
+            if task.weight is None:
+                raise RunError(
+                    f"task {task.task} went into version {task.aggregated_version} without a weight"
+                )
+            yield task
 
 
 def lineage(folder: Path, version: int, depth: int | None = None) -> list[Origin]:
@@ -124,8 +135,8 @@ def _below(tables: Tables, edges: EdgeTables) -> dict[int, Sequence[TaskRecord]]
         for row in edges.versions.select(["edge", "version", "time_s"]).to_pylist()
     }
     used: dict[int, list[tuple[float, TaskRecord]]] = defaultdict(list)
-    for task in task_records(tables.tasks):
-        if task.outcome is Outcome.AGGREGATED and task.aggregated_version is not None:
+    for task in _used(tables.tasks):
+        if task.aggregated_version is not None:
             edge = int(edges.of_client[task.client])
             used[edge].append((made_s.get((edge, task.aggregated_version), -1.0), task))
     return {

@@ -15,7 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 from pydantic import BaseModel, ConfigDict, Field
 
+from flsim.errors import RunError
 from flsim.govern.canonical import brief, canonical
+from flsim.observe.table_file import table_within_limits
 
 MOST = 4_096
 BLOCK = 4_096
@@ -191,8 +193,8 @@ def _place_in_table(known: Segments, content: bytes) -> str:
 def _changed_rows(known: Segments, content: bytes) -> str:
     """Return which rows say something else, if the table can still be read and does."""
     try:
-        with parquet.ParquetFile(pa.BufferReader(content)) as file:
-            now = _digests(_row_bytes(file.read(), known.per))
-    except (OSError, pa.ArrowException, ValueError, TypeError, MemoryError):
+        table = table_within_limits("it", lambda: pa.BufferReader(content), len(content))
+        now = _digests(_row_bytes(table, known.per))
+    except (OSError, pa.ArrowException, ValueError, TypeError, MemoryError, RunError):
         return ""
     return _ranges("row", known.rows or "", now, known.per, first=0)

@@ -6,10 +6,11 @@ numbers, numpy arrays and tensors. What a tensor is, is written once, however ma
 
 The file is one of safetensors: the tensors by number, and the data around them as JSON in bytes (`tree`).
 So to read it runs no code of anybody's.
+Somebody else may have written it: how a tensor lies is checked before any memory is taken for that.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from flsim.errors import RunError
+from flsim.untrusted import content_of, is_count, json_of
 
 State = Any
 """Plain data, with tensors and arrays in it."""
@@ -58,14 +60,15 @@ def read_state(path: Path) -> State:
     from safetensors.torch import load
 
     try:
-        loaded = load(path.read_bytes())
-        tree = json.loads(loaded.pop(_TREE).numpy().tobytes())
+        loaded = load(content_of(path))
+        tree = json_of(loaded.pop(_TREE).numpy().tobytes())
         tensors = {name: _laid(loaded[name], how) for name, how in tree["tensors"].items()}
         return _unpacked(tree["data"], tensors)
     except OSError as error:
         raise RunError(f"{path} cannot be read: {error.strerror or error}") from error
-    except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise RunError(f"{path} is not the state of a run: {error}") from error
+    except (SafetensorError, ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise RunError(f"{path} is not the state of a run: {type(error).__name__}: {why}") from error
 
 
 class _Packing:
@@ -132,8 +135,27 @@ def _lie(tensor: Tensor) -> dict[str, object]:
 
 
 def _laid(tensor: Tensor, how: Mapping[str, Any]) -> Tensor:
-    """Return a tensor in memory of its own that lies as one did: see `_lie`."""
-    past = how.get("past", 0) // tensor.element_size()
+    """Return a tensor in memory of its own that lies as one did: see `_lie`.
+
+    Raises ValueError where none does: what lies beyond a line, on no device, or over itself.
+    """
+    bytes_past, stride = how.get("past", 0), how.get("stride", tensor.stride())
+    if not is_count(bytes_past) or bytes_past >= _LINE_BYTES or torch.device(how["device"]).type == "meta":
+        raise ValueError(f"no tensor lies at {how}")
+    if "stride" in how and not _is_dense(tensor.shape, stride):
+        raise ValueError(f"no tensor of the shape {list(tensor.shape)} has the strides {stride}")
+    past = bytes_past // tensor.element_size()
     memory = torch.empty(past + tensor.numel(), dtype=tensor.dtype, device=how["device"])
-    stride = how.get("stride", tensor.stride())
     return memory.as_strided(tensor.shape, stride, past).copy_(tensor)
+
+
+def _is_dense(shape: Sequence[int], stride: Sequence[int]) -> bool:
+    """Return whether a tensor lies in one piece, with no element over another and none left out."""
+    if len(stride) != len(shape) or not all(map(is_count, stride)):
+        return False
+    reach = 1
+    for step, size in sorted(zip(stride, shape, strict=True)):
+        if size > 1 and step != reach:
+            return False
+        reach *= size
+    return True

@@ -15,6 +15,7 @@ from typing import Self
 import pyarrow as pa
 
 from flsim.observe.framed import FrameAt, FrameWriter
+from flsim.untrusted import json_of
 
 JOURNAL = "journal.flsim"
 BUSY_ROWS = 1024  # in a block that a server update ends, where nothing trains and rows come by the thousand
@@ -112,12 +113,45 @@ def _plain(field: pa.Field, column: pa.Array) -> pa.Field:
     return field.with_type(field.type.index_type).with_metadata({WORDS: words})
 
 
+def batch_of(body: bytes, schema: pa.Schema) -> pa.RecordBatch:
+    """Return the rows in a frame's body. Raises ValueError or an error of Arrow's if there are none.
+
+    Rows that are packed are refused: a few bytes of them can stand for any number.
+    """
+    message = pa.ipc.read_message(pa.py_buffer(body))
+    if message.type != "record batch" or _is_packed(message.metadata.to_pybytes()):
+        raise ValueError("a frame holds something else than rows as they are")
+    batch = pa.ipc.read_record_batch(message, schema)
+    batch.validate(full=True)
+    return batch
+
+
+def _is_packed(metadata: bytes) -> bool:
+    """Whether the header of rows says that they are compressed: `compression` in Arrow's Message.fbs.
+
+    Arrow has checked that it is a table of Flatbuffers, whose fields are found by way of a list of offsets.
+    """
+
+    def field(table: int, number: int) -> int:
+        offsets = table - int.from_bytes(metadata[table : table + 4], "little", signed=True)
+        place = 4 + 2 * number
+        if place >= int.from_bytes(metadata[offsets : offsets + 2], "little"):
+            return 0
+        offset = int.from_bytes(metadata[offsets + place : offsets + place + 2], "little")
+        return table + offset if offset else 0
+
+    root = int.from_bytes(metadata[:4], "little")
+    header = field(root, 2)
+    header += int.from_bytes(metadata[header : header + 4], "little")
+    return field(header, 3) > 0
+
+
 def with_words(batch: pa.RecordBatch) -> pa.RecordBatch:
     """Return rows as they were handed to `Blocks.rows`, of rows that were read from a frame."""
     fields, columns = [], []
     for field, column in zip(batch.schema, batch.columns, strict=True):
         if field.metadata and WORDS in field.metadata:
-            words = pa.array(json.loads(field.metadata[WORDS]), pa.string())
+            words = pa.array(json_of(field.metadata[WORDS]), pa.string())
             column = pa.DictionaryArray.from_arrays(column, words)
             field = pa.field(field.name, column.type, field.nullable)
         fields.append(field)

@@ -78,8 +78,9 @@ def distributions(tables: Tables) -> dict[int, Distribution]:
     tested = tables.client_accuracy
     if tested is None or not tested.num_rows or tested["accuracy"].null_count:
         return {}
-    versions, starts = np.unique(tested["version"].to_numpy(), return_index=True)
-    pieces = np.split(tested["accuracy"].to_numpy(), starts[1:])
+    order = np.argsort(tested["version"].to_numpy(), kind="stable")
+    versions, starts = np.unique(tested["version"].to_numpy()[order], return_index=True)
+    pieces = np.split(tested["accuracy"].to_numpy()[order], starts[1:])
     return {version: distribution(piece) for version, piece in zip(versions.tolist(), pieces, strict=True)}
 
 

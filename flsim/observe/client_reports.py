@@ -3,7 +3,7 @@
 The tasks of a version are those that went into it, and those whose update was rejected.
 """
 
-import json
+import math
 from collections import defaultdict
 from typing import Any
 
@@ -12,8 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as compute
 from numpy.typing import NDArray
 
+from flsim.errors import RunError
 from flsim.observe.tables import Tables, outcomes
 from flsim.records import Outcome
+from flsim.untrusted import json_of
 
 Places = NDArray[np.int64]
 
@@ -100,17 +102,38 @@ def _mean_scalars(table: pa.Table, places: Places, count: int) -> list[dict[str,
     """Return the mean of each number by its name, for so many versions."""
     found: defaultdict[str, tuple[list[int], list[float]]] = defaultdict(lambda: ([], []))
     for place, text in zip(places.tolist(), table["scalars"].to_pylist(), strict=True):
-        for name, value in json.loads(text).items() if text else ():
+        for name, value in _said(text).items() if text else ():
             if not isinstance(value, str):
                 at, values = found[name]
                 at.append(place)
-                values.append(float(value))
+                values.append(value)
     means: list[dict[str, float | None]] = [{} for _ in range(count)]
     for name, (at, values) in sorted(found.items()):
         for place, mean in enumerate(_means(np.array(at), np.array(values), count)):
             if mean is not None:
                 means[place][name] = mean
     return means
+
+
+def _said(text: str) -> dict[str, str | float]:
+    """Return what a client reported beside its update. Raises RunError if that is no such report."""
+    try:
+        said = json_of(text.encode())
+    except ValueError as error:
+        raise RunError(f"metadata.parquet: the scalars of a task are not JSON: {error}") from error
+    if not isinstance(said, dict) or not all(
+        isinstance(value, str | int | float) for value in said.values()
+    ):
+        raise RunError("metadata.parquet: the scalars of a task are no numbers and words by name")
+    return {name: value if isinstance(value, str) else _real(value) for name, value in said.items()}
+
+
+def _real(value: float) -> float:
+    """Return a number as a float: infinite if no float is so large, as a whole number of JSON may be."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 def _means(places: Places, values: NDArray[np.float64], count: int) -> list[float | None]:

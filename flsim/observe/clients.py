@@ -10,7 +10,7 @@ import pyarrow.parquet as parquet
 
 from flsim.errors import RunError
 from flsim.observe.schemas import CLIENTS_SCHEMA, EDGE_OF_CLIENT
-from flsim.observe.table_file import write_table
+from flsim.observe.table_file import fitting, write_table
 from flsim.records import Devices, Outcome
 
 
@@ -47,6 +47,21 @@ def drawn_clients(
     return pa.RecordBatch.from_arrays(
         list(columns.values()), schema=pa.schema([schema.field(name) for name in columns])
     )
+
+
+def drawn_batch(where: str, table: pa.Table) -> pa.RecordBatch:
+    """Return `drawn_clients` from rows that somebody has written. Raises RunError if they are others.
+
+    `where`: what messages call them.
+    """
+    names = ("client", "device_class", "samples", "speed_flops", "downlink_bps", "uplink_bps", "latency_s")
+    schema = pa.schema([CLIENTS_SCHEMA.field(name) for name in names])
+    if EDGE_OF_CLIENT.name in table.column_names:
+        schema = schema.append(EDGE_OF_CLIENT)
+    drawn = fitting(where, table, schema).combine_chunks()
+    if drawn["client"].to_pylist() != list(range(drawn.num_rows)):
+        raise RunError(f"{where}: the clients are not numbered one by one")
+    return drawn.to_batches()[0] if drawn.num_rows else pa.RecordBatch.from_pylist([], schema)
 
 
 def with_tasks(

@@ -1,6 +1,7 @@
 """The folder of a run: `<dir>/<name>/`, made anew for every run and never anybody else's."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from flsim.errors import RunError
@@ -77,9 +78,8 @@ def reopen_folder(folder: Path) -> Path:
         for file in _FILES:
             if file != JOURNAL:
                 (folder / file).unlink(missing_ok=True)
-        for subfolder in _FOLDERS:
-            if subfolder != CHECKPOINTS:
-                shutil.rmtree(folder / subfolder, ignore_errors=True)
+        below(folder, CHECKPOINTS)
+        _remove_folders(folder, [name for name in _FOLDERS if name != CHECKPOINTS])
     except OSError as error:
         raise RunError(f"{folder}: cannot be written: {error.strerror or error}") from error
     return folder
@@ -88,7 +88,24 @@ def reopen_folder(folder: Path) -> Path:
 def _remove_earlier_run(folder: Path) -> None:
     for file in _FILES:
         (folder / file).unlink(missing_ok=True)
-    for subfolder in _FOLDERS:
+    _remove_folders(folder, _FOLDERS)
+
+
+def below(folder: Path, name: str) -> Path:
+    """Return a run's folder below its own one, for something to be written into it.
+
+    Raises RunError if it is a link: what is written there would be written elsewhere.
+    """
+    path = folder / name
+    if path.is_symlink():
+        raise RunError(
+            f"{path} is a link to {path.readlink()}; what is of a run is written into its own folder"
+        )
+    return path
+
+
+def _remove_folders(folder: Path, names: Sequence[str]) -> None:
+    for subfolder in names:
         if (folder / subfolder).is_symlink():  # what is written below it would be written elsewhere
             (folder / subfolder).unlink()
         shutil.rmtree(folder / subfolder, ignore_errors=True)

@@ -1,6 +1,5 @@
 """What a journal's file has of a run that was killed: rows, and what is no row."""
 
-import json
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,8 +8,9 @@ from typing import Any
 import pyarrow as pa
 
 from flsim.errors import RunError
-from flsim.observe.blocks import JOURNAL, with_words
+from flsim.observe.blocks import JOURNAL, batch_of, with_words
 from flsim.observe.framed import FrameAt, Frames, read_frames
+from flsim.untrusted import json_of
 
 _log = logging.getLogger(__name__)
 
@@ -29,7 +29,10 @@ class Recovered:
 
 
 def recover(path: Path, *, with_rows: bool = True) -> Recovered:
-    """Return what is whole of the journal at `path`. Raises RunError if that cannot be read at all."""
+    """Return what is whole of the journal at `path`. Raises RunError if that cannot be read at all.
+
+    The hashes of its frames tell of damage and not of who wrote them: what is in them is checked.
+    """
     found = Recovered(read_frames(path))
     schemas: dict[str, pa.Schema] = {}
     try:
@@ -37,11 +40,10 @@ def recover(path: Path, *, with_rows: bool = True) -> Recovered:
             if name == "schema":
                 schemas[body[:16].rstrip(b"\0").decode()] = pa.ipc.read_schema(pa.py_buffer(body[16:]))
             elif name not in schemas:
-                found.notes.append((name, json.loads(body), frame))
+                found.notes.append((name, json_of(body), frame))
             elif with_rows:
-                batch = pa.ipc.read_record_batch(pa.py_buffer(body), schemas[name])
-                found.rows.setdefault(name, []).append(with_words(batch))
-    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+                found.rows.setdefault(name, []).append(with_words(batch_of(body, schemas[name])))
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise RunError(f"{path} is not a journal of this flsim: {error}") from error
     return found
 

@@ -5,8 +5,9 @@ number of rows, or for a long text in each of them. Every row of a run's table s
 (an id, an instant), which takes room.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as compute
@@ -46,26 +47,52 @@ def read_table(path: Path, schema: pa.Schema | None = None) -> pa.Table:
         raise RunError(f"{path} is missing; is {path.parent} the folder of a run?")
     try:
         size = path.stat().st_size
-        with parquet.ParquetFile(path) as file:
-            _refuse_bomb(path, file, size)
-            words = [field.name for field in file.schema_arrow if pa.types.is_string(field.type)]
-        with parquet.ParquetFile(path, read_dictionary=words) as file:
-            if schema is not None:
-                _check_columns(path, file.schema_arrow.names, schema)
-            table = file.read(columns=None if schema is None else schema.names)
-        table = _spelled(path, table, words, size)
-        table.validate(full=True)  # offsets, codes of dictionaries, UTF-8
+        table = table_within_limits(str(path), lambda: path, size, schema)
     except (OSError, pa.ArrowException, ValueError, TypeError, OverflowError, MemoryError) as error:
         raise RunError(f"{path} cannot be read: {_first_line(error)}; was the run killed?") from error
-    if schema is None:
-        return table
-    table = table.select(schema.names)
-    for field in schema:
-        _check(path, field, table[field.name])
+    if schema is not None:
+        return fitting(str(path), table, schema)
+    for field in table.schema:
+        if not _is_known_kind(field.type):
+            raise RunError(
+                f"{path}: the column {field.name} holds {field.type}, which no table of a run does"
+            )
     return table
 
 
-def _refuse_bomb(path: Path, file: parquet.ParquetFile, size: int) -> None:
+def table_within_limits(
+    where: str, source: Callable[[], Any], size: int, schema: pa.Schema | None = None
+) -> pa.Table:
+    """Return the table in something that pyarrow reads, of so many bytes, with texts as plain text.
+
+    `source`: gives it, anew each time. `where`: what messages call it. With a `schema`, only its columns.
+    Raises RunError if it is larger than what a table of so many bytes comes to, and what pyarrow raises.
+    """
+    with parquet.ParquetFile(source()) as file:
+        _refuse_bomb(where, file, size)
+        words = [field.name for field in file.schema_arrow if pa.types.is_string(field.type)]
+    with parquet.ParquetFile(source(), read_dictionary=words) as file:
+        if schema is not None:
+            _check_columns(where, file.schema_arrow.names, schema)
+        table = file.read(columns=None if schema is None else schema.names)
+    table = _spelled(where, table, words, size)
+    table.validate(full=True)  # offsets, codes of dictionaries, UTF-8
+    return table
+
+
+def fitting(where: str, table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Return the columns of a schema, in its order. `where`: what messages call the table.
+
+    Raises RunError if one is missing, or has values that a run's records never have.
+    """
+    _check_columns(where, table.column_names, schema)
+    table = table.select(schema.names)
+    for field in schema:
+        _check(where, field, table[field.name])
+    return table
+
+
+def _refuse_bomb(path: str, file: parquet.ParquetFile, size: int) -> None:
     facts = file.metadata
     if facts.num_rows > most_rows(size):
         raise RunError(f"{path}: {facts.num_rows:,} rows in {size:,} bytes; it is not a table of a run")
@@ -74,14 +101,14 @@ def _refuse_bomb(path: Path, file: parquet.ParquetFile, size: int) -> None:
         raise RunError(f"{path}: {unpacked:,} bytes packed into {size:,}; it is not a table of a run")
 
 
-def _check_columns(path: Path, names: Sequence[str], schema: pa.Schema) -> None:
+def _check_columns(path: str, names: Sequence[str], schema: pa.Schema) -> None:
     if missing := [name for name in schema.names if name not in names]:
         raise RunError(f"{path} has no column {', '.join(missing)}; it is not a table of this flsim")
     if twice := [name for name in schema.names if names.count(name) > 1]:
         raise RunError(f"{path} has more than one column {', '.join(twice)}")
 
 
-def _spelled(path: Path, table: pa.Table, words: Sequence[str], size: int) -> pa.Table:
+def _spelled(path: str, table: pa.Table, words: Sequence[str], size: int) -> pa.Table:
     """Return the table with its texts, which were read as codes and a dictionary, written out."""
     for name in words:
         if name not in table.column_names:
@@ -100,7 +127,7 @@ def _spelled(path: Path, table: pa.Table, words: Sequence[str], size: int) -> pa
     return table
 
 
-def _check(path: Path, field: pa.Field, column: pa.ChunkedArray) -> None:
+def _check(path: str, field: pa.Field, column: pa.ChunkedArray) -> None:
     """Refuse a column with values that a run's records never have."""
     if column.type != field.type:
         raise RunError(f"{path}: the column {field.name} holds {column.type}, not {field.type}")
@@ -126,6 +153,18 @@ def _check(path: Path, field: pa.Field, column: pa.ChunkedArray) -> None:
             hint = nearest(unknown[0], Outcome)
             accepted = ", ".join(Outcome)
             raise RunError(f"{path}: no outcome is {unknown[0][:60]!r}; accepted: {accepted}{hint}")
+
+
+def _is_known_kind(kind: pa.DataType) -> bool:
+    """Whether a table of a run may have such a column: numbers, truth values, words, or lists of them."""
+    if pa.types.is_list(kind) or pa.types.is_dictionary(kind):
+        return _is_known_kind(kind.value_type)
+    return bool(
+        pa.types.is_integer(kind)
+        or pa.types.is_floating(kind)
+        or pa.types.is_boolean(kind)
+        or pa.types.is_string(kind)
+    )
 
 
 def _first_line(error: BaseException) -> str:

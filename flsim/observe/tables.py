@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from flsim.errors import RunError
 from flsim.observe.blocks import JOURNAL
-from flsim.observe.clients import with_tasks
+from flsim.observe.clients import drawn_batch, with_tasks
 from flsim.observe.digest import (
     EDGE_VERSION_COLUMNS,
     TASK_COLUMNS,
@@ -38,9 +38,10 @@ from flsim.observe.schemas import (
     TASKS_SCHEMA,
     VERSIONS_SCHEMA,
 )
-from flsim.observe.table_file import read_table
+from flsim.observe.table_file import fitting, read_table
 from flsim.records import EndingRecord, Outcome, TaskRecord, VersionRecord
 
+_MOST_UNKNOWN = 1_000_000  # clients without a row of their own: of each of them something is kept
 Stage = Literal["download", "compute", "upload"]
 
 
@@ -113,7 +114,7 @@ def read_tables(folder: Path) -> Tables:
     metrics = folder / "metrics.parquet"
     leakage, guesses = folder / "leakage.parquet", folder / "reconstructions.parquet"
     ending, absences = folder / "ending.parquet", folder / "absences.parquet"
-    return Tables(
+    tables = Tables(
         tasks=read_table(folder / "tasks.parquet", TASKS_SCHEMA),
         versions=read_table(folder / "versions.parquet", VERSIONS_SCHEMA),
         clients=read_table(folder / "clients.parquet", CLIENTS_SCHEMA),
@@ -129,6 +130,15 @@ def read_tables(folder: Path) -> Tables:
         ending=read_table(ending, ENDING_SCHEMA) if ending.exists() else None,
         absences=read_table(absences, ABSENCES_SCHEMA) if absences.exists() else None,
     )
+    fleet = max(tables.clients.num_rows, _MOST_UNKNOWN)
+    if tables.edges is not None:
+        fleet = len(tables.edges.of_client)
+    for name, table in (("tasks", tables.tasks), ("secure_errands", tables.secure_errands)):
+        _check_clients(str(folder / f"{name}.parquet"), table, fleet)
+    if tables.client_accuracy is not None:
+        _check_versions(str(tested), tables.client_accuracy, tables.versions)
+        _check_shares(str(tested), tables.client_accuracy["accuracy"])
+    return tables
 
 
 def was_killed(folder: Path) -> bool:
@@ -147,15 +157,18 @@ def _recovered(folder: Path) -> Tables:
     rows = recovered_rows(folder)
 
     def of_journal(name: str, schema: pa.Schema) -> pa.Table | None:
-        return _fitting(folder / JOURNAL, name, rows[name], schema) if name in rows else None
+        return fitting(f"{folder / JOURNAL}: {name}", rows[name], schema) if name in rows else None
 
     tasks = of_journal("tasks", TASKS_SCHEMA)
     tasks = TASKS_SCHEMA.empty_table() if tasks is None else tasks
     errands = of_journal("secure_errands", SECURE_ERRANDS_SCHEMA)
     edges = None
     clients = CLIENTS_SCHEMA.empty_table()
+    fleet = rows["clients"].num_rows if "clients" in rows else _MOST_UNKNOWN
+    for name, table in (("tasks", tasks), ("secure_errands", errands)):
+        _check_clients(f"{folder / JOURNAL}: {name}", table, fleet)
     if "clients" in rows:
-        [drawn] = rows["clients"].combine_chunks().to_batches()
+        drawn = drawn_batch(f"{folder / JOURNAL}: clients", rows["clients"])
         clients = with_tasks(drawn, tasks.to_batches(), () if errands is None else errands.to_batches())
     if EDGE_OF_CLIENT.name in clients.column_names:
         edge_tasks, versions = (
@@ -241,10 +254,21 @@ def outcomes(tasks: pa.Table) -> NDArray[np.object_]:
     return words
 
 
-def _fitting(path: Path, name: str, table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Return the columns of a schema, of the table `name` in a file. Raises RunError if one is missing."""
-    missing = [name for name in schema.names if name not in table.column_names]
-    if missing:
-        of = f"{name}: " if name else ""
-        raise RunError(f"{path}: {of}has no column {', '.join(missing)}; it is not a table of this flsim")
-    return table.select(schema.names)
+def _check_versions(where: str, table: pa.Table, versions: pa.Table) -> None:
+    """Raise RunError if a table is of versions that there are none of."""
+    strange = np.setdiff1d(table["version"].to_numpy(), versions["version"].to_numpy())
+    if len(strange):
+        raise RunError(f"{where}: rows of version {strange[0]}, which versions.parquet has not")
+
+
+def _check_shares(where: str, column: pa.ChunkedArray) -> None:
+    """Raise RunError if accuracies are none."""
+    shares = column.drop_null().to_numpy()
+    if not ((shares >= 0.0) & (shares <= 1.0)).all():
+        raise RunError(f"{where}: the column accuracy has a number that is not from 0 to 1")
+
+
+def _check_clients(where: str, table: pa.Table | None, clients: int) -> None:
+    """Raise RunError if a table has rows of clients beyond those that there are."""
+    if table is not None and int(table["client"].to_numpy().max(initial=-1)) >= clients:
+        raise RunError(f"{where}: rows of clients that are not there; the fleet has {clients:,}")

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from flsim.component import misfit
 from flsim.scenario.dataset import Dataset
 from flsim.scenario.files import FilePath
+from flsim.scenario.patterns import what_is_wrong
 
 
 class TextData(Dataset):
@@ -36,7 +37,8 @@ class Text(TextData):
     """A UTF-8 text of your own, from a `file`; matches of the pattern `owner` say who speaks from there on.
 
     The one group of the pattern is the owner's name. What matches is not part of the text, nor is what
-    comes before the first match. `^` and `$` match at lines.
+    comes before the first match. A match is within a line, and within its first 200 characters; `^` and `$`
+    are the line's. Patterns that could take for ever, such as `(a+)+`, are refused.
     """
 
     kind: Literal["text"] = "text"
@@ -48,8 +50,10 @@ class Text(TextData):
         if self.owner is None:
             return self
         try:
+            if (wrong := what_is_wrong(self.owner)) is not None:
+                raise misfit(("owner",), self.owner, f"could take for ever: {wrong}")
             groups = re.compile(self.owner, re.MULTILINE).groups
-        except re.error as error:
+        except (re.error, RecursionError, OverflowError) as error:
             raise misfit(("owner",), self.owner, f"not a regular expression: {error}") from error
         if groups != 1:
             why = f"needs one group, which is the owner's name, and has {groups}; for others, write (?:…)"

@@ -18,18 +18,17 @@ from tests.fuzz.target import Target
 LIMIT_S = 1.0  # of the processor's time: a busy machine is no fault of an input
 LIMIT_BYTES = 512 * 2**20
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-_CHANGES = frozenset(
-    (
-        "os.mkdir",
-        "os.remove",
-        "os.rename",
-        "os.rmdir",
-        "os.link",
-        "os.symlink",
-        "os.truncate",
-        "shutil.rmtree",
-    )
-)
+_CHANGES = {  # which arguments are paths that are changed, and which one is the open folder of each, if any
+    "os.chmod": ((0, 2),),
+    "os.link": ((1, 3),),
+    "os.mkdir": ((0, 2),),
+    "os.remove": ((0, 1),),
+    "os.rename": ((0, 2), (1, 3)),
+    "os.rmdir": ((0, 1),),
+    "os.symlink": ((1, 2),),
+    "os.truncate": ((0, None),),
+    "shutil.rmtree": ((0, None),),
+}
 _NEVER = frozenset(
     (
         "subprocess.Popen",
@@ -64,13 +63,13 @@ class Guard:
         self.slowest_s = 0.0
         self.grown = 0
         self._before = peak_bytes()
-        self._writable = str(place.folder().resolve())
+        self._writable = place.folder().resolve()
         signal.signal(signal.SIGPROF, self._too_long)
         sys.addaudithook(self._audit)
 
     def begin(self) -> None:
         """Count memory from here on: what the parsers take for themselves is there by now."""
-        self._before = peak_bytes()
+        self._before, self.grown, self.slowest_s = peak_bytes(), 0, 0.0
 
     def fault(self, target: Target, content: bytes) -> str | None:
         """Read an input, and return what was wrong about that: a traceback, or a sentence."""
@@ -113,11 +112,20 @@ class Guard:
             return
         if event in _NEVER:
             raise Elsewhere(f"{event}{args!r:.200}")
-        if (event == "open" and isinstance(args[2], int) and args[2] & _WRITES) or event in _CHANGES:
+        if event == "open" and isinstance(args[2], int) and args[2] & _WRITES:
             self._check(event, args[0])
+        elif event in _CHANGES:
+            for path, folder in _CHANGES[event]:
+                self._check(event, args[path], -1 if folder is None else args[folder])
 
-    def _check(self, event: str, path: Any) -> None:
-        if isinstance(path, str | bytes | Path):
-            there = os.path.realpath(os.fsdecode(path))
-            if not there.startswith(self._writable) and "__pycache__" not in there:
-                raise Elsewhere(f"{event} {there}")
+    def _check(self, event: str, path: Any, folder: int = -1) -> None:
+        """Refuse a change elsewhere. `folder`: the open one that a path is relative to, if there is one."""
+        if not isinstance(path, str | bytes | Path):
+            return
+        named = Path(os.fsdecode(path))
+        if folder >= 0:
+            named = Path(f"/proc/self/fd/{folder}").readlink() / named
+        # A link is changed itself, and not what it leads to; what is opened is that.
+        there = named.resolve() if event == "open" else named.parent.resolve() / named.name
+        if not there.is_relative_to(self._writable) and "__pycache__" not in there.parts:
+            raise Elsewhere(f"{event} {there}")

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
+from tests.fuzz.journals import Frame, frames_in, journal_of
 from tests.fuzz.target import Target, corpus
 
 _MOST_BYTES, _MOST_ROWS = 1 << 16, 500
@@ -77,6 +78,10 @@ def made(target: Target, number: int) -> bytes:
     content = random.choice(known)
     if target.form == "table" and random.random() < 0.7:
         return _table(content, random)
+    if target.form == "journal" and random.random() < 0.9:
+        return _journal(content, random)
+    if target.form == "state" and random.random() < 0.8:
+        return _state(content, random)
     for _ in range(random.choice((0, 1, 1, 1, 2, 3, 8))):
         if target.form in ("json", "text") and random.random() < 0.5:
             content = _json(content, random) if target.form == "json" else _word(content, random)
@@ -199,6 +204,77 @@ def _changed(data: Any, random: Random, depth: int) -> Any:
     if random.random() < 0.1:
         return [data] * random.choice((2, 100))
     return random.choice(_VALUES)
+
+
+def _journal(content: bytes, random: Random) -> bytes:
+    """Change frames of a journal, whose hashes fit again."""
+    frames = frames_in(content)
+    for _ in range(random.choice((1, 1, 2, 4))):
+        if not frames:
+            break
+        place = random.randrange(len(frames))
+        name, body = frames[place]
+        match random.randrange(12):
+            case 0:
+                del frames[place]
+            case 1:
+                frames.insert(random.randrange(len(frames)), frames[place])
+            case 2:
+                frames = frames[: place + 1]
+            case 3:
+                frames[place] = random.choice(frames)[0], body
+            case 4 | 5:
+                frames[place] = name, _flip(body, random, ())
+            case 6:
+                frames[place] = name, random.choice(_CHANGES)(body, random, [body])
+            case _:
+                frames[place] = name, _frame(name, body, frames, random)
+    return journal_of(frames)
+
+
+def _frame(name: bytes, body: bytes, frames: Sequence[Frame], random: Random) -> bytes:
+    """Change a frame by what is in it: JSON, a schema, or rows."""
+    if body[:1] in (b"{", b"["):
+        try:
+            return json.dumps(
+                _changed(json.loads(body), random, 8), sort_keys=True, separators=(",", ":")
+            ).encode()  # as a run that goes over it again writes it
+        except (ValueError, RecursionError):
+            return _word(body, random)
+    schemas = [each[16:] for kind, each in frames if kind.startswith(b"schema") and each[:16] == name]
+    try:
+        schema = pa.ipc.read_schema(pa.py_buffer(schemas[0]))
+        rows = pa.Table.from_batches([pa.ipc.read_record_batch(pa.py_buffer(body), schema)])
+        changed = random.choice(_TABLE_CHANGES)(rows, random).combine_chunks().to_batches()
+        return bytes(changed[0].serialize())
+    except (IndexError, pa.ArrowException, OSError):
+        return _flip(_flip(body, random, ()), random, ())
+
+
+def _state(content: bytes, random: Random) -> bytes:
+    """Change what a file of safetensors says of itself, or what a tensor named `tree` says in JSON."""
+    try:
+        length = int.from_bytes(content[:8], "little")
+        head, data = json.loads(content[8 : 8 + length]), content[8 + length :]
+        first, last = head["tree"]["data_offsets"]
+        tree = data[first:last]
+    except (ValueError, KeyError, TypeError):
+        return _flip(content, random, ())
+    if random.random() < 0.25:
+        head = _changed(head, random, 8)
+    elif random.random() < 0.2:
+        data = _flip(data, random, ())
+    else:
+        anew = _json(tree, random).strip()
+        grown = len(anew) - len(tree)
+        data = data[:first] + anew + data[last:]
+        for entry in head.values():
+            if "data_offsets" in entry:
+                entry["data_offsets"] = [at + grown * (at >= last) for at in entry["data_offsets"]]
+        head["tree"] |= {"data_offsets": [first, first + len(anew)], "shape": [len(anew)]}
+    text = json.dumps(head).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + data
 
 
 def _table(content: bytes, random: Random) -> bytes:

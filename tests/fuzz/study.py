@@ -1,5 +1,6 @@
 """The long study: so many inputs over all targets, each target in a process of its own."""
 
+import logging
 import multiprocessing
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ class Told:
 
 def in_this_process(target: Target, inputs: int, seed: int, kept: Path | None = None) -> Told:
     """Give a target so many inputs. Those at fault, ten at most, are kept in a folder."""
+    logging.disable(logging.CRITICAL)  # what a reader is warned of
     guard, told = Guard(), Told(target.name)
     for content in corpus(target):
         guard.fault(target, content)  # so that all is imported
@@ -71,7 +73,11 @@ def _tell(there: Connection, target: Target, inputs: int, seed: int, kept: Path)
 
 
 def study(targets: list[Target], inputs: int, seed: int, kept: Path) -> Iterator[Told]:
-    """Yield what came of each target. The inputs are dealt evenly."""
-    for place, target in enumerate(targets):
-        share = inputs // len(targets) + (place < inputs % len(targets))
-        yield in_its_own(target, share, seed, kept)
+    """Yield what came of each target. The inputs are dealt by what is a target's share."""
+    shares = sum(target.share for target in targets)
+    dealt, reached = 0, 0.0
+    for target in targets:
+        reached += target.share
+        own = round(inputs * reached / shares) - dealt
+        dealt += own
+        yield in_its_own(target, own, seed, kept)

@@ -6,19 +6,21 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 CORPUS = Path(__file__).parent / "corpus"
-Form = Literal["text", "json", "table", "bytes"]
+Form = Literal["text", "json", "table", "bytes", "journal", "state"]
 
 
 class Target(NamedTuple):
     """A parser. `form`: what structure its inputs have, for those who change them.
 
-    `seeds`: inputs that are made, beside those in the folder of its name in the corpus.
+    `seeds`: inputs that are made, beside those in the folder of its name in the corpus. `share`: how many
+    inputs it gets for each one of a quick target.
     """
 
     name: str
     parse: Callable[[bytes], None]
     form: Form = "text"
     seeds: Callable[[], list[bytes]] = list
+    share: float = 1.0
 
 
 @cache

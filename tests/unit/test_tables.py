@@ -320,7 +320,7 @@ def test_what_is_said_of_a_csv_file(
         ("id;amount;age;job;bank;label\n1;2;3;a;b;no\n", "no column 'label'; it has id;amount;age"),
         ("id,amount,age,age,job,bank,label\n1,2,3,3,a,b,no\n", "the columns age are there more than once"),
         ("id,amount,age,job,bank,label\n1,2,3,a,b,no\n\n", "line 3, column 'amount': nothing is there"),
-        (b"id,amount,age,job,bank,label\n1,2,3,\xff\xfe,b,no\n", "cannot be read: "),
+        (b"id,amount,age,job,bank,label\n1,2,3,\xff\xfe,b,no\n", "is not UTF-8: see its byte 35"),
     ],
 )
 def test_what_is_said_of_a_text_that_is_no_table(tmp_path: Path, text: str | bytes, message: str) -> None:

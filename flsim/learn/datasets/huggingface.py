@@ -5,7 +5,6 @@ needs code of its own is refused by the package itself, and is never trusted her
 """
 
 import io
-import json
 from collections.abc import Callable
 from contextlib import redirect_stderr
 from pathlib import Path
@@ -14,7 +13,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
-import pyarrow.json as pa_json
 import pyarrow.parquet as pa_parquet
 from numpy.typing import NDArray
 
@@ -23,12 +21,34 @@ from flsim.learn.datasets.arrays import samples_of
 from flsim.learn.datasets.holdout import hold_out
 from flsim.learn.datasets.samples import Samples, load
 from flsim.scenario.own_data import HuggingFace
+from flsim.untrusted import MEBIBYTE, content_of, json_of, most_rows, read_json
+
+
+def _of_json(path: str) -> pa.Table:
+    """Return the rows of a JSON file, one on each line. pyarrow's own reader crashes on some of them."""
+    rows = [json_of(line) for line in content_of(Path(path)).splitlines() if line.strip()]
+    if not all(isinstance(row, dict) for row in rows):
+        raise ValueError("a line is not a mapping of columns to values")
+    names = dict.fromkeys(name for row in rows for name in row)
+    return pa.table({name: [row.get(name) for row in rows] for name in names})
+
+
+def _of_parquet(path: str) -> pa.Table:
+    """Return the rows of a Parquet file, unless they are more than a file of its size has to say."""
+    size = Path(path).stat().st_size
+    with pa_parquet.ParquetFile(path) as file:
+        facts = file.metadata
+        unpacked = sum(facts.row_group(place).total_byte_size for place in range(facts.num_row_groups))
+        if facts.num_rows > most_rows(size) or not 0 <= unpacked <= 128 * MEBIBYTE + 256 * size:
+            raise ValueError(f"{facts.num_rows:,} rows of {unpacked:,} bytes packed into {size:,}")
+        return file.read()
+
 
 _READERS: dict[str, Callable[[str], pa.Table]] = {
     ".csv": pa_csv.read_csv,
-    ".json": pa_json.read_json,  # a row on each line
-    ".jsonl": pa_json.read_json,
-    ".parquet": pa_parquet.read_table,
+    ".json": _of_json,  # a row on each line
+    ".jsonl": _of_json,
+    ".parquet": _of_parquet,
 }
 
 
@@ -58,9 +78,10 @@ def load_huggingface(dataset: HuggingFace, test_share: float, seed: int) -> Samp
         arrays["owners"] = np.array([str(owner) for owner in _column(train, dataset.owner)])
     x, test_x = (_inputs(part, dataset.inputs) for part in (train, test))
     axes = (0,) if x.ndim == 2 else (0, 2, 3)  # by column, or by channel
-    mean, deviation = x.mean(axis=axes, keepdims=True), x.std(axis=axes, keepdims=True)
-    deviation[deviation == 0] = 1.0
-    arrays |= {"train_x": (x - mean) / deviation, "test_x": (test_x - mean) / deviation}
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, deviation = x.mean(axis=axes, keepdims=True), x.std(axis=axes, keepdims=True)
+        deviation[deviation == 0] = 1.0
+        arrays |= {"train_x": (x - mean) / deviation, "test_x": (test_x - mean) / deviation}
     return samples_of(arrays, "huggingface", test_share, seed)
 
 
@@ -81,7 +102,10 @@ def _local(package: Any, path: Path) -> Any:
         with redirect_stderr(io.StringIO()):  # progress bars
             if path.is_dir():
                 _check_inside(path)
-                return package.load_from_disk(str(path), keep_in_memory=True)
+                found = package.load_from_disk(str(path), keep_in_memory=True)
+                for part in found.values() if isinstance(found, package.DatasetDict) else (found,):
+                    part.data.validate(full=True)  # offsets and codes, which Arrow takes as they are
+                return found
             reader = _READERS.get(path.suffix.lower())
             if not path.is_file() or reader is None:
                 raise _refusal(
@@ -98,7 +122,7 @@ def _local(package: Any, path: Path) -> Any:
 def _check_inside(folder: Path) -> None:
     """Refuse a folder whose tables are said to be elsewhere."""
     for state in folder.rglob("state.json"):
-        for file in json.loads(state.read_bytes())["_data_files"]:
+        for file in read_json(state)["_data_files"]:
             if Path(file["filename"]).name != file["filename"]:
                 raise _refusal(f"{state} names a file outside its folder: {file['filename']}")
 
@@ -121,7 +145,10 @@ def _first_line(error: Exception) -> str:
 def _column(table: Any, name: str) -> list[Any]:
     if name not in table.column_names:
         raise _refusal(f"there is no column {name}; columns: {', '.join(table.column_names)}")
-    values = list(table[name])
+    try:
+        values = list(table[name])
+    except Exception as error:  # of what the package or pyarrow makes of tables that do not hold together
+        raise _refusal(f"the column {name} cannot be read: {_first_line(error)}") from error
     if any(value is None for value in values):
         raise _refusal(f"the column {name} has rows without a value")
     return values

@@ -16,11 +16,14 @@ from flsim.draws import Stream
 from flsim.errors import ScenarioError
 from flsim.learn.problem import Problem
 from flsim.scenario.lora import Base, FolderBase, Llama7BBase, Lora
+from flsim.untrusted import MEBIBYTE, read_json
 
 _ATTENTION = "eager"  # plain products, which torch counts, and which vmap carries
 _CONFIG = "config.json"
 # What would have transformers read further files, or convert weights with further packages.
 _NOT_READ = {"adapter_config.json": "adapters of its own", "quantization_config": "quantised weights"}
+_MOST_LAYERS = 256  # or experts; the largest models there are have about half as many
+_SPARE = 2**22  # bytes
 _Stamp = tuple[tuple[str, int, int], ...]
 
 
@@ -101,10 +104,12 @@ def _of_folder(transformers: Any, base: FolderBase, classes: int, places: int) -
         raise ScenarioError(f"model.base.path: {why}")
     inside: Mapping[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     network: nn.Module
+    _check_numbers(folder)
     try:
         config = transformers.AutoConfig.from_pretrained(folder, **inside)
         _check_folder(folder, config, classes, places)
         auto = transformers.AutoModelForCausalLM
+        _check_sizes(folder, auto, config)
         if torch.get_default_device().type == "meta":
             network = auto.from_config(config, attn_implementation=_ATTENTION)
             return network
@@ -126,6 +131,46 @@ def _of_folder(transformers: Any, base: FolderBase, classes: int, places: int) -
         why = f"{folder} lacks weights, or has them in other shapes: {', '.join(map(str, missing[:3]))}"
         raise ScenarioError(f"model.base.path: {why}")
     return network
+
+
+def _check_numbers(folder: Path) -> None:
+    """Refuse a configuration of more layers than any model has; each of them takes time."""
+    try:
+        numbers = list(_numbers(read_json(folder / _CONFIG, MEBIBYTE)))
+    except (OSError, ValueError) as error:
+        raise ScenarioError(f"model.base.path: {folder / _CONFIG} cannot be read: {error}") from error
+    for key, number in numbers:
+        most = _MOST_LAYERS if "layer" in key or "expert" in key else 2**31
+        if abs(number) > most:
+            why = f"{folder / _CONFIG}: {key} is {str(number)[:40]}; at most {most:,}"
+            raise ScenarioError(f"model.base.path: {why}")
+
+
+def _check_sizes(folder: Path, auto: Any, config: Any) -> None:
+    """Refuse a configuration that takes much more memory than the weights beside it can fill."""
+    with torch.device("meta"):
+        network = auto.from_config(config, attn_implementation=_ATTENTION)
+    weights = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    parameters = sum(each.numel() for each in network.parameters())
+    others = sum(each.numel() * each.element_size() for each in network.buffers())
+    if torch.get_default_device().type != "meta" and parameters > weights + _SPARE:
+        why = f"{folder / _CONFIG} is of {parameters:,} parameters, its weights have {weights:,} bytes"
+        raise ScenarioError(f"model.base.path: {why}")
+    if others > 16 * (weights + _SPARE):
+        why = f"{folder / _CONFIG} takes {others:,} bytes beside its parameters"
+        raise ScenarioError(f"model.base.path: {why}")
+
+
+def _numbers(said: Any, key: str = "") -> Iterator[tuple[str, int]]:
+    """Yield the whole numbers in what JSON says, and the keys that they are of."""
+    if isinstance(said, dict):
+        for name, value in said.items():
+            yield from _numbers(value, name)
+    elif isinstance(said, list):
+        for value in said:
+            yield from _numbers(value, key)
+    elif isinstance(said, int) and not isinstance(said, bool):
+        yield key, said
 
 
 def _check_folder(folder: Path, config: Any, classes: int, places: int) -> None:

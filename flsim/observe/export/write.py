@@ -12,7 +12,7 @@ from flsim.observe.export.otlp_json import write_otlp_json
 from flsim.observe.export.parquet import write_parquet
 from flsim.observe.export.perfetto import write_perfetto
 from flsim.observe.export.records import Named, tables_in
-from flsim.observe.folder import RECORDS, SCENARIO
+from flsim.observe.folder import RECORDS, SCENARIO, below
 from flsim.observe.report.run_facts import Recorded, read_recorded
 
 
@@ -51,7 +51,7 @@ def export(folder: Path, form: str, out: Path | None = None, part: Excerpt = EVE
         last = max(last for _, last in part.clients)
         raise RunError(f"{folder}: there is no client {last}; they are 0 to {run.clients - 1}")
     kind = FORMATS[form]
-    path = folder / "export" / kind.name if out is None else out
+    path = below(folder, "export") / kind.name if out is None else out
     if isinstance(kind, _File):
         if path.is_dir():
             raise RunError(f"{path} is a folder; {form} is one file, such as {path / kind.name}")

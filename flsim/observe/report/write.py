@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from flsim.observe.files import write_bytes
 from flsim.observe.report.breakdown import breakdown
 from flsim.observe.report.curves import learning
@@ -33,7 +35,12 @@ def write_report(folder: Path, path: Path | None = None) -> Path:
 
 
 def report(run: Recorded) -> str:
-    """Return the report of a run as HTML."""
+    """Return the report of a run as HTML. Numbers that no run has may be infinite in it, or missing."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _report(run)
+
+
+def _report(run: Recorded) -> str:
     title = f"flsim: {run.name}"
     ended = "the run was killed" if run.ending is None else run.ending.stop_detail
     lines = [

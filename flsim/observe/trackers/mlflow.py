@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from flsim.observe.folder import below
 from flsim.observe.trackers.writer import Finished, Point, Told
 from flsim.scenario.tracking import MLflow
 
@@ -66,7 +67,7 @@ class MLflowRun:
         """Return the address of the database."""
         if self._tracker.uri is not None:
             return self._tracker.uri
-        folder = folder / FOLDER
+        folder = below(folder, FOLDER)
         if anew:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)

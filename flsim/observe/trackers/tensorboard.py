@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 
 import yaml
 
+from flsim.observe.folder import below
 from flsim.observe.trackers.writer import Finished, Point, Told
 
 FOLDER = "tensorboard"
@@ -24,7 +25,7 @@ class EventFile:
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.summary.writer.record_writer import RecordWriter
 
-        folder = told.folder / FOLDER
+        folder = below(told.folder, FOLDER)
         if not mark:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)

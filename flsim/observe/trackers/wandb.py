@@ -7,6 +7,7 @@ late comes in a later row, of the same version and virtual time.
 import shutil
 from typing import Any
 
+from flsim.observe.folder import below
 from flsim.observe.trackers.writer import Finished, Point, Told
 from flsim.scenario.tracking import WandB
 
@@ -24,8 +25,8 @@ class WandBRun:
         import wandb
 
         if not mark:
-            shutil.rmtree(told.folder / FOLDER, ignore_errors=True)
-        (told.folder / FOLDER).mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(below(told.folder, FOLDER), ignore_errors=True)
+        below(told.folder, FOLDER).mkdir(parents=True, exist_ok=True)
         self._run: Any = wandb.init(
             mode=self._tracker.mode,
             project=self._tracker.project,

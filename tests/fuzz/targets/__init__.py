@@ -2,19 +2,23 @@
 
 from tests.fuzz.target import Target
 from tests.fuzz.targets import (
+    adapted,
     command_line,
     datasets,
     governance,
     graphs,
+    judged,
+    killed,
     partitions,
     runs,
     scenarios,
+    side_tables,
     tables,
     traces,
 )
 
-TARGETS: dict[str, Target] = {
-    target.name: target
-    for module in (scenarios, command_line, traces, graphs, partitions, datasets, tables, runs, governance)
-    for target in module.TARGETS
-}
+_MODULES = (
+    *(scenarios, command_line, traces, graphs, partitions, datasets, adapted),
+    *(tables, side_tables, runs, judged, killed, governance),
+)
+TARGETS: dict[str, Target] = {target.name: target for module in _MODULES for target in module.TARGETS}

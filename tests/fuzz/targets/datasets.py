@@ -4,6 +4,7 @@ from functools import cache
 
 from flsim.learn.datasets.samples import load
 from flsim.learn.datasets.tables.files import file_of
+from flsim.scenario.data import Mnist
 from flsim.scenario.images import Femnist, ImageFolder
 from flsim.scenario.text import Text
 from tests.fuzz.place import folder, placed
@@ -48,7 +49,20 @@ def text(content: bytes) -> None:
     load(Text(file=path, owner=r"^([A-Z]+)\.$", length=2), 0.2, 0)
 
 
+def idx(content: bytes) -> None:
+    """Images in MNIST's format."""
+    for part in ("train", "t10k"):
+        placed(f"mnist/MNIST/raw/{part}-labels-idx1-ubyte", bytes([0, 0, 8, 1, 0, 0, 0, 2, 0, 1]))
+        placed(f"mnist/MNIST/raw/{part}-images-idx3-ubyte", _images() if part == "t10k" else content)
+    load(Mnist(root=str(folder() / "mnist")), 0.2, 0)
+
+
+def _images() -> bytes:
+    return bytes([0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 28, 0, 0, 0, 28]) + bytes(range(196)) * 8
+
+
 TARGETS = (
+    Target("idx", idx, "bytes", lambda: [_images()], share=0.4),
     Target("table_csv", table_csv),
     Target("table_parquet", table_parquet, "table"),
     Target("leaf", leaf, "json"),

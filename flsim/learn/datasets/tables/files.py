@@ -1,5 +1,6 @@
 """Files of rows and columns, read a batch at a time: CSV and Parquet."""
 
+from codecs import getincrementaldecoder
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +50,7 @@ class CsvFile:
             raise ScenarioError(
                 f"{self.path} is empty; accepted: a line of column names, and a line for each row"
             )
+        self._check_text()
         try:
             # Broken rows are nothing to the names; who reads the rows will hear of them.
             with self._opened(csv.ConvertOptions(), lambda _: "skip") as reader:
@@ -63,6 +65,7 @@ class CsvFile:
             column_types=dict.fromkeys(names, pa.string()),
             strings_can_be_null=False,
         )
+        self._check_text()
         broken: list[csv.InvalidRow] = []
 
         def skip(row: csv.InvalidRow) -> str:
@@ -91,6 +94,21 @@ class CsvFile:
             ),
             convert,
         )
+
+    def _check_text(self) -> None:
+        """Raise ScenarioError unless all is UTF-8: of rows that are not, pyarrow complains by itself."""
+        decoder, read = getincrementaldecoder("utf-8")(), 0
+        try:
+            with self.path.open("rb") as file:
+                while block := file.read(_BLOCK_BYTES):
+                    decoder.decode(block)
+                    read += len(block)
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError as error:
+            place = read + len(block) - len(error.object) + error.start
+            raise ScenarioError(f"{self.path} is not UTF-8: see its byte {place:,}; convert it") from error
+        except OSError as error:
+            raise _unreadable(self.path, error) from error
 
     def _check(self, broken: Sequence[csv.InvalidRow]) -> None:
         if broken:

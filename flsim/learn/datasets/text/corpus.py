@@ -1,10 +1,13 @@
 """`read`, which every source of text implements, and the passages of those who speak in one."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import singledispatch
+from typing import NamedTuple
 
 from flsim.errors import ScenarioError
+from flsim.scenario.patterns import MOST_LINE
 from flsim.scenario.text import TextData
 
 
@@ -37,11 +40,41 @@ def passages(text: str, owner: str) -> dict[str, list[str]]:
     >>> passages("Prologue.\nA: One.\nB: Two.\nA: Three.", r"^(\w): *")
     {'A': ['One.', 'Three.'], 'B': ['Two.']}
     """
+    return spoken(text, [Mark(*each.span(), each[1]) for each in re.finditer(owner, text, re.MULTILINE)])
+
+
+def passages_by_line(text: str, owner: str) -> dict[str, list[str]]:
+    r"""Return the same by a pattern that nobody vouches for: its matches are within a line.
+
+    They are within the line's first `MOST_LINE` characters, too, so that each of them takes bounded time.
+
+    >>> passages_by_line("A: One.\nB: Two.", r"^(\w): *")
+    {'A': ['One.'], 'B': ['Two.']}
+    """
+    pattern, marks, start = re.compile(owner, re.MULTILINE), [], 0
+    for line in text.split("\n"):
+        head = line[:MOST_LINE]
+        for match in pattern.finditer(head):
+            if match.end() < MOST_LINE or len(line) == MOST_LINE:  # else its end is that of the head
+                marks.append(Mark(start + match.start(), start + match.end(), match[1]))
+        start += len(line) + 1
+    return spoken(text, marks)
+
+
+class Mark(NamedTuple):
+    """Where somebody's words begin: the place of the mark and of its end, and who it is."""
+
+    start: int
+    end: int
+    name: str | None
+
+
+def spoken(text: str, marks: Sequence[Mark]) -> dict[str, list[str]]:
+    """Return what each owner says, who are told from one another by marks in the order of the text."""
     said: dict[str, list[str]] = {}
-    marks = list(re.finditer(owner, text, re.MULTILINE))
-    ends = [*(mark.start() for mark in marks), len(text)][1:]
+    ends = [*(mark.start for mark in marks), len(text)][1:]
     for mark, end in zip(marks, ends, strict=True):
-        words = text[mark.end() : end].strip("\n")
-        if mark[1] is not None and words:
-            said.setdefault(mark[1].strip(), []).append(words)
+        words = text[mark.end : end].strip("\n")
+        if mark.name is not None and words:
+            said.setdefault(mark.name.strip(), []).append(words)
     return said

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from flsim.errors import ScenarioError
-from flsim.learn.datasets.text.corpus import Corpus, passages, read
+from flsim.learn.datasets.text.corpus import Corpus, passages_by_line, read
 from flsim.scenario.text import Text
 
 _MOST_MIB = 32  # of which the windows take twenty times as much in memory
@@ -18,7 +18,7 @@ def read_file(dataset: Text) -> Corpus:
         raise ScenarioError(f"dataset text: {dataset.file} has no text in it")
     if dataset.owner is None:
         return Corpus((text,))
-    said = passages(text, dataset.owner)
+    said = passages_by_line(text, dataset.owner)
     if not said:
         raise ScenarioError(
             f"dataset text: owner: nobody says anything in {dataset.file} by the pattern {dataset.owner!r}"
