@@ -351,6 +351,12 @@ def test_dnc_keeps_those_that_most_iterations_keep() -> None:
     np.testing.assert_allclose(found(spec, updates)[1], only(9, kept))
 
 
+def test_dnc_without_attackers_takes_what_there_is_of_a_single_update_too() -> None:
+    update, weights = found(DnC(f=0), OWN[None])
+    np.testing.assert_array_equal(update, OWN)
+    assert weights.tolist() == [1.0]
+
+
 def test_dnc_draws_other_coordinates_for_every_version_and_seed() -> None:
     updates = np.random.default_rng(5).normal(size=(5, 40))
     spec = DnC(f=1, coordinates=1)
