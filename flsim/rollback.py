@@ -6,7 +6,7 @@ from pathlib import Path
 from flsim.errors import RunError
 from flsim.learn.export import write_model
 from flsim.learn.kept import Kept, models_in
-from flsim.observe.folder import CHECKPOINTS
+from flsim.observe.folder import CHECKPOINTS, below
 from flsim.observe.tables import read_tables, version_records
 
 
@@ -24,7 +24,7 @@ def rollback(folder: Path, version: int, out: Path | None = None) -> Path:
     for path in _checkpoints(folder):
         models = models_in(path)
         if version in models:
-            return _written(models[version], hashes[version], path, version, out or folder / "export")
+            return _written(models[version], hashes[version], path, version, out or below(folder, "export"))
         kept |= models.keys()
     if not kept:
         raise RunError(f"{folder}: no version is kept, as there are no checkpoints; see the key checkpoint")
@@ -34,7 +34,7 @@ def rollback(folder: Path, version: int, out: Path | None = None) -> Path:
 
 def _checkpoints(folder: Path) -> Iterator[Path]:
     """Yield a run's checkpoints, the latest first."""
-    found = (folder / CHECKPOINTS).glob("version-*.safetensors")
+    found = below(folder, CHECKPOINTS).glob("version-*.safetensors")
     numbered = [(int(path.stem.removeprefix("version-")), path) for path in found if _is_numbered(path)]
     return (path for _, path in sorted(numbered, reverse=True))
 

@@ -58,8 +58,11 @@ GROUPS = {
     "max-min": Group(
         ("sim/network/fair.py", "sim/network/mesh.py", "sim/network/basin.py", "sim/network/sharing.py"),
         (
+            "unit/test_basin.py",
+            "unit/test_mesh.py",
             "unit/test_sharing.py",
             "property/test_fair_sharing.py",
+            "validation/test_fair_clock.py",
             "validation/test_links.py",
             "validation/test_topologies.py",
             "validation/test_capacities.py",

@@ -383,6 +383,17 @@ def test_a_long_busy_period_on_a_mesh_accumulates_no_error() -> None:
     assert_agrees(mesh, flows, Drive(mesh.build, flows).run())
 
 
+def test_flows_stay_in_turn_on_a_link_that_has_forgotten_many() -> None:
+    """Of 200 flows of all sizes, 175 are called off at once; a link forgets them when others join."""
+    dice = random.Random(4)
+    flows = [
+        Flow(1e9, dice.randrange(10**5, 10**6), withdraw_s=1.0 if n < 135 else None) for n in range(150)
+    ]
+    dice.shuffle(flows)
+    flows += [Flow(1e9, dice.randrange(10**5, 10**6), 2.0 + n) for n in range(5)]
+    assert_agrees(lone_link(steady(1e7)), flows, carry(FairLink, flows, 1e7))
+
+
 def test_the_clock_of_service_starts_anew_under_way() -> None:
     """Terabits in one busy period: two flows of 2 Tbit, and small ones that come and go meanwhile."""
     flows = [Flow(1e12, 250 * 10**9)] * 2

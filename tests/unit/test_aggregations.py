@@ -124,6 +124,11 @@ def equal(buffers: Buffers = BUFFERS) -> list[Column]:
     return [np.mean([a * delta(c, b) for c, b, a in buffer], axis=0) for buffer in buffers]
 
 
+def test_a_rule_without_a_tensor_half_is_named() -> None:
+    with pytest.raises(TypeError, match="no such aggregation: Aggregation"):
+        combine(Aggregation.model_construct(), [contribution(0, delta(0, 0), 1.0)], {}, POPULATION)
+
+
 # The weighted sum, and its relatives
 
 

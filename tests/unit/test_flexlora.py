@@ -182,6 +182,31 @@ def test_the_same_matrix_has_the_same_factors_however_it_is_written() -> None:
     assert (one.a.abs().max(1).values == one.a.max(1).values).all()
 
 
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_what_a_matrix_of_a_lower_rank_leaves_of_a_is_the_spare_rows(scale: float) -> None:
+    """Of rank one, written with three columns, so that round-off has two more singular values."""
+    generator = torch.Generator().manual_seed(5)
+    b = scale * torch.randn(10, 1, generator=generator) @ torch.tensor([[1.0, 0.5, -2.0]])
+    a, spare = torch.randn(3, 8, generator=generator), torch.randn(4, 8, generator=generator)
+    made = factorised([(0.4, b, a), (0.6, b, a)], spare)
+    assert torch.equal(made.a[1:], spare[1:])
+    assert not made.b[:, 1:].any()
+    product = (b.double() @ a.double()).numpy()
+    np.testing.assert_allclose((made.b.double() @ made.a.double()).numpy(), product, atol=1e-5 * scale)
+    assert made.lost <= 1e-20 * made.total
+
+
+def test_adapters_that_do_nothing_stay_as_they_are_and_nothing_is_lost() -> None:
+    """Where B is zero everywhere, as at first: A is that of the current version."""
+    of, current = adapters(), random(0)
+    for name, view in LAYOUT.views(current).items():
+        if ".lora_B." in name:
+            view.zero_()
+    combined = aggregated(current, [current.clone(), current.clone()], [0.5, 0.5], of)
+    assert not combined.update.any()
+    assert combined.lost == 0.0
+
+
 # In a run
 
 

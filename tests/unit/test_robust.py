@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from scipy.optimize import minimize
 from flsim.draws import Stream
 from flsim.learn.aggregations import Combined, Contribution, Population, combine
 from flsim.learn.aggregations import rows as rows_module
+from flsim.learn.aggregations.dnc import good
 from flsim.learn.memory import Memory
 from flsim.scenario.aggregation import Aggregation
 from flsim.scenario.nested_aggregation import Adaptive, Filter, Trust
@@ -300,7 +302,7 @@ def test_fltrust_trusts_nobody_where_the_server_has_learned_nothing() -> None:
 def dnc(updates: Matrix, spec: DnC, seed: int, version: int) -> list[int]:
     """Return who is kept, with the direction from the singular value decomposition."""
     count, draws = len(updates), Stream(seed, "aggregation.dnc")
-    good = []
+    kept = []
     for iteration in range(spec.iterations):
         generator = draws.generator(version, iteration)
         width = min(spec.coordinates, updates.shape[1])
@@ -316,8 +318,8 @@ def dnc(updates: Matrix, spec: DnC, seed: int, version: int) -> list[int]:
                 part = updates[np.ix_(left, picked)]
                 part = part - part.mean(axis=0)
                 left.pop(int(((part @ np.linalg.svd(part, full_matrices=False)[2][0]) ** 2).argmax()))
-        good.append(set(left))
-    return sorted(set.intersection(*good))
+        kept.append(set(left))
+    return sorted(set.intersection(*kept))
 
 
 @given(random_updates(fewest=5), st.data())
@@ -349,6 +351,12 @@ def test_dnc_keeps_those_that_most_iterations_keep() -> None:
     np.testing.assert_allclose(found(spec, updates)[1], only(9, kept))
 
 
+def test_dnc_without_attackers_takes_what_there_is_of_a_single_update_too() -> None:
+    update, weights = found(DnC(f=0), OWN[None])
+    np.testing.assert_array_equal(update, OWN)
+    assert weights.tolist() == [1.0]
+
+
 def test_dnc_draws_other_coordinates_for_every_version_and_seed() -> None:
     updates = np.random.default_rng(5).normal(size=(5, 40))
     spec = DnC(f=1, coordinates=1)
@@ -358,6 +366,77 @@ def test_dnc_draws_other_coordinates_for_every_version_and_seed() -> None:
 
     assert len({of(version, 1).weights for version in range(12)}) > 1
     assert len({of(0, seed).weights for seed in range(12)}) > 1
+
+
+# Ties, scales and zeros
+
+
+def test_of_updates_that_are_alike_the_first_count() -> None:
+    """However a processor sorts: from 17 numbers on, a sort that need not be stable is not."""
+    alike = np.ones((30, PARAMETERS))
+    for spec, counted in [
+        (Krum(f=2), [0]),
+        (MultiKrum(f=2), range(26)),
+        (Median(), [14, 15]),
+        (TrimmedMean(f=3), range(3, 27)),
+        (Bulyan(f=2), range(22)),
+    ]:
+        np.testing.assert_allclose(found(spec, alike)[1], only(30, counted))
+
+
+def test_of_equally_outlying_updates_the_last_go_at_once_or_the_first_one_by_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(good.__globals__, "outlying", lambda seen: torch.ones(len(seen)))
+    seen = torch.zeros(20, 3, dtype=torch.float64)
+    assert good(seen, 3, at_once=True) == list(range(17))
+    assert good(seen, 3, at_once=False) == list(range(3, 20))
+
+
+def test_bulyan_without_attackers_is_the_mean_of_all_though_they_be_alike() -> None:
+    updates = np.vstack([np.ones((4, PARAMETERS)), np.random.default_rng(3).normal(size=(3, PARAMETERS))])
+    for these in (updates, updates[:4]):
+        update, weights = found(Bulyan(f=0), these)
+        np.testing.assert_allclose(update, these.mean(axis=0), rtol=1e-12)
+        np.testing.assert_allclose(weights, only(len(these), range(len(these))))
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e-3, 1e9])
+def test_krum_chooses_the_same_in_whatever_units(scale: float) -> None:
+    updates = np.random.default_rng(6).normal(size=(11, PARAMETERS))
+    for spec in (Krum(f=2), MultiKrum(f=2, m=3), Bulyan(f=2)):
+        np.testing.assert_allclose(found(spec, scale * updates)[1], found(spec, updates)[1])
+
+
+def test_fltrust_does_not_trust_an_update_that_is_zero() -> None:
+    """It has no direction. The others count as they do without it."""
+    updates = np.abs(np.random.default_rng(7).normal(size=(4, PARAMETERS)))
+    own = np.ones(PARAMETERS)
+    with_zero = np.vstack([updates, np.zeros(PARAMETERS)])
+    update, weights = found(FLTrust(), with_zero, own=own)
+    expected, counted = found(FLTrust(), updates, own=own)
+    np.testing.assert_allclose(update, expected, rtol=1e-12)
+    np.testing.assert_allclose(weights, [*counted, 0.0], rtol=1e-12)
+
+
+@pytest.mark.parametrize(("base", "staleness"), [(5, 0), (3, 2), (0, 5)])
+def test_dnc_draws_coordinates_for_the_version_that_is_made(base: int, staleness: int) -> None:
+    """However stale the update is that came first."""
+    updates = np.random.default_rng(5).normal(size=(7, 40))
+    spec = DnC(f=2, coordinates=4)
+    given = [replace(each, staleness=staleness) for each in offered(updates, version=base)]
+    kept = dnc(updates, spec, seed=9, version=5)
+    np.testing.assert_allclose(combine(spec, given, {}, population()).weights, only(7, kept))
+    assert kept != dnc(updates, spec, seed=9, version=1)
+
+
+def test_shares_of_weights_that_are_all_zero_are_the_same_for_all() -> None:
+    """So centred clipping goes on from what it has seen, though the server takes nothing of it."""
+    updates, memory = np.random.default_rng(1).normal(size=(4, PARAMETERS)), Memory()
+    assert rows_module.Rows(offered(updates, [0.0] * 4)).shares == [0.25] * 4
+    combined = combine(CenteredClipping(tau=1e3), offered(updates, [0.0] * 4), memory, population())
+    assert not combined.update.any()
+    np.testing.assert_allclose(memory["centre"].numpy(), updates.mean(axis=0), rtol=1e-12)
 
 
 # What all of them do

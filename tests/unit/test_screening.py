@@ -1,7 +1,7 @@
 """Outliers, and the rules that look for them: filter, trust and adaptive choice."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -123,6 +123,26 @@ def test_with_a_window_an_update_alone_is_compared_with_those_before() -> None:
     assert memory["values"].tolist() == [0.9, 1.0, 1.2, 0.8]  # the last four that passed
 
 
+@pytest.mark.parametrize("count", [4, 6])
+def test_what_lies_on_the_fence_passes_and_is_remembered(count: int) -> None:
+    """Values that are all alike set a fence at just that value."""
+    spec, memory = Mad(of="norm", window=10, slack=0.0), Memory()
+    assert suspects(spec, offered(of_length(*[2.0] * count)), memory) == [False] * count
+    assert memory["values"].tolist() == [2.0] * count
+
+
+def test_without_a_tensor_half_there_are_no_outliers() -> None:
+    class Unknown(Outliers):
+        kind: Literal["unknown"] = "unknown"
+
+        @property
+        def values_needed(self) -> int:
+            return 2
+
+    with pytest.raises(TypeError, match="no such outliers: Unknown"):
+        suspects(Unknown(), offered(normal(4)), {})
+
+
 # Filter
 
 
@@ -170,6 +190,36 @@ def test_a_rule_that_weights_clients_itself_can_follow() -> None:
         updates = np.vstack([normal(6, turn), FAR])
         combine(Filter(then=Ca2fl()), offered(updates), memory, POPULATION)
     assert {name for name in memory if name.startswith("then.h.")} == {f"then.h.{k}" for k in range(6)}
+
+
+@pytest.mark.parametrize("spec", [Filter(), Trust()], ids=repr)
+def test_of_a_single_update_that_is_left_out_nothing_is_made(spec: Aggregation) -> None:
+    combined = combine(spec, offered(np.full((1, 3), np.nan)), {}, POPULATION)
+    assert combined.update.tolist() == [0.0] * 3
+    assert combined.weights == (0.0,)
+
+
+class Forgetful(Aggregation):
+    """A rule that keeps one number and forgets the one before."""
+
+    kind: Literal["forgetful"] = "forgetful"
+
+
+@combine.register
+def forgetful(
+    spec: Forgetful, contributions: Sequence[Contribution], memory: Memory, population: Population
+) -> Combined:
+    turn = len(contributions)
+    memory.clear()
+    memory[f"turn {turn}"] = torch.tensor(turn)
+    return combine(Mean(), contributions, {}, population)
+
+
+def test_what_a_rule_forgets_is_forgotten_wherever_it_stands() -> None:
+    spec, memory = Filter().model_copy(update={"then": Forgetful()}), Memory()
+    for count in (4, 5, 6):
+        combine(spec, offered(normal(count)), memory, POPULATION)
+    assert {name for name in memory if name.startswith("then.")} == {"then.turn 6"}
 
 
 # Trust
@@ -252,6 +302,40 @@ def test_where_all_are_banned_the_model_stays() -> None:
     assert not combined.update.any()
     assert combined.weights == (0.0,) * 4
     assert set(combined.trust.values()) == {0.0}
+
+
+def turns_of(spec: Trust, bad: Sequence[Sequence[int]], memory: Memory) -> list[list[float]]:
+    """Return everybody's trust after each of some updates of seven clients, of whom some send outliers."""
+    trusts = []
+    for number, clients in enumerate(bad):
+        updates = 1 + normal(7, number) / 10
+        updates[list(clients)] = FAR
+        told = combine(spec, offered(updates, version=number), memory, POPULATION).trust
+        trusts.append([told[100 * number + client] for client in range(7)])
+    return trusts
+
+
+def test_a_suspicion_is_forgiven_after_so_many_updates_without_another() -> None:
+    """Two suspicions of client 6. Three updates without one forgive it once, and three more once more."""
+    spec, memory = Trust(forgive=3, ban_after=5, decay=0.5), Memory()
+    bad = [[6], [], [], [6], [], [], [], [], [], [], []]
+    trusts = turns_of(spec, bad, memory)
+    assert [told[6] for told in trusts] == [0.5, 0.5, 0.5, 0.25, 0.25, 0.25, 0.5, 0.5, 0.5, 1.0, 1.0]
+    assert all(told[:6] == [1.0] * 6 for told in trusts)
+    assert memory["unsuspected"].tolist() == [0] * 12
+
+
+def test_without_forgiving_no_good_conduct_restores_trust() -> None:
+    spec = Trust(forgive=None, decay=0.5)
+    assert [told[6] for told in turns_of(spec, [[6], *[[]] * 8], {})] == [0.5] * 9
+
+
+def test_a_ban_is_for_good() -> None:
+    """The updates of who is banned are not looked at, so that nothing is ever forgiven."""
+    spec, memory = Trust(forgive=1, ban_after=2, decay=0.5), Memory()
+    trusts = turns_of(spec, [[6], [6], [], [], []], memory)
+    assert [told[6] for told in trusts] == [0.5, 0.0, 0.0, 0.0, 0.0]
+    assert memory["suspicions"].tolist() == [0] * 6 + [2] + [0] * 5
 
 
 def banned(sigma: float, attackers: int, seed: int) -> set[int]:

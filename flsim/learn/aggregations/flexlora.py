@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from flsim.learn.aggregations.mean import weighted_sum
 from flsim.learn.aggregations.rule import Combined, Contribution, Population, combine
 from flsim.learn.memory import Memory
 from flsim.scenario.lora_aggregation import FlexLora
@@ -36,7 +35,7 @@ def flexlora(
     terms = list(zip(weights, clients, strict=True))
     if abs(rest := 1 - math.fsum(weights)) > _NEXT_TO_NOTHING:
         terms.append((rest, current))
-    made = current + weighted_sum([each.update for each in contributions], weights)
+    made = current.clone()  # of which every weight is in an adapter, and made anew
     views = adapters.layout.views(made)
     parts = [(weight, adapters.layout.views(flat)) for weight, flat in terms]
     before = adapters.layout.views(current)

@@ -10,11 +10,10 @@ the level crosses change sides. Starting and ending a transfer costs O(log n), n
 import heapq
 import math
 from collections.abc import Iterator
-from typing import Any
 
 from simpy import Environment
 
-from flsim.sim.network.shared import SharedLink, SharedTransfer
+from flsim.sim.network.shared import SharedTransfer
 
 SLACK = 1e-12  # relative: a limit this close to the level may be on either side
 _MAX_SERVICE = 2.0**40  # bits; beyond it the service clock starts anew, to keep its resolution
@@ -24,11 +23,9 @@ _DUST = 1e-12  # of a transfer's bits: rounding, which is not left waiting where
 class FairTransfer(SharedTransfer):
     """A transfer in a basin: open until `ends_at` bits of service, or capped until an instant."""
 
-    def __init__(self, env: Environment, size_bytes: int, link: SharedLink[Any], limit_bps: float) -> None:
-        super().__init__(env, size_bytes, link, limit_bps)
-        self.capped = False
-        self.ends_at = math.inf  # service in bits when open, seconds when capped
-        self.entry = 0  # heap entries with another number are out of date
+    capped: bool
+    ends_at: float  # service in bits when open, seconds when capped
+    entry: int  # heap entries with another number are out of date
 
 
 _Heap = list[tuple[float, int, FairTransfer]]
@@ -138,8 +135,7 @@ class Basin:
         _compact(self._open_ends)
         for position, (ends_at, entry, transfer) in enumerate(self._open_ends):
             transfer.ends_at = ends_at - self._service_bits
-            self._open_ends[position] = (transfer.ends_at, entry, transfer)
-        heapq.heapify(self._open_ends)  # rounding may have made neighbours equal
+            self._open_ends[position] = (transfer.ends_at, entry, transfer)  # all less, so still a heap
         self._service_bits = 0.0
 
     def next_end_s(self) -> float:

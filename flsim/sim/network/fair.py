@@ -45,8 +45,7 @@ class FairLink(SharedLink[FairTransfer]):
         return transfer.size_bits - remaining
 
     def _reallocate(self, _: Event) -> None:
-        basin = self._basin
-        basin.advance()
+        basin = self._basin  # its clock is up to now: whoever asked for this has seen to that
         self._follow_capacity()
         basin.level_bps = self._level()
         while self._cross():

@@ -40,15 +40,16 @@ class MeshLink:
         "watched",
     )
 
+    capacity_bps: float  # as it was last measured
+    fixed_bps: float  # while filling: what the routes carry whose level is fixed
+
     def __init__(self, capacity: Series) -> None:
         self.capacity = capacity
-        self.capacity_bps = 0.0
         self.routes: dict[FairRoute, None] = {}
         self.at_most_bps = 0.0  # a bound on the sum of its transfers' limits
         self.congested = False  # whether that sum is more than it carries
         self.watched = False  # whether its next change of capacity is waited for
         self.active: dict[FairRoute, None] = {}  # while filling: the routes whose level is open yet
-        self.fixed_bps = 0.0  # while filling: what the other routes carry
 
     def measure(self, now_s: float) -> None:
         """Take the present capacity, and see whether it could be too little."""
@@ -82,14 +83,15 @@ class MeshLink:
 class FairRoute(SharedLink[FairTransfer]):
     """The transfers that cross the same links."""
 
+    level_bps: float  # as it was last filled
+    stamp: int  # ends with another number are out of date
+
     def __init__(self, mesh: "FairMesh", links: Sequence[MeshLink]) -> None:
         super().__init__(mesh.env, min((link.capacity.highest for link in links), default=math.inf))
         self.links = links
         self.basin = Basin(mesh.env)
         self.limits_bps: list[float] = []  # of its transfers, sorted
         self.sums_bps: list[float] = [0.0]  # of the first 0, 1, 2, … of them
-        self.level_bps = math.inf  # as it was last filled
-        self.stamp = 0  # ends with another number are out of date
         self._mesh = mesh
 
     def rate_of(self, transfer: FairTransfer) -> float:
