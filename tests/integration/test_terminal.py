@@ -239,7 +239,7 @@ def test_a_key_that_its_component_does_not_explain_has_its_line_all_the_same() -
 def test_a_full_disk_under_standard_output_is_one_message(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    full = Path("/dev/full").open("w")
+    full = Path("/dev/full").open("w")  # noqa: SIM115 - it is closed below, and says so
     monkeypatch.setattr(sys, "stdout", full)
     with pytest.raises(SystemExit) as end:
         main(["list", "strategy"])

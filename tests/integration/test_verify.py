@@ -332,8 +332,10 @@ def test_a_bad_public_key_is_refused(own: Path, tmp_path: Path, content: bytes |
 
     path, message = tmp_path / "key.pub", "not a public key in PEM"
     if content is None:
-        content = X25519PrivateKey.generate().public_key().public_bytes(
-            form.Encoding.PEM, form.PublicFormat.SubjectPublicKeyInfo
+        content = (
+            X25519PrivateKey.generate()
+            .public_key()
+            .public_bytes(form.Encoding.PEM, form.PublicFormat.SubjectPublicKeyInfo)
         )
         message = "a key of another kind; accepted: Ed25519"
     path.write_bytes(content)

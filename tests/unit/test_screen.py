@@ -54,10 +54,10 @@ def told(objective: Objective, *trials: tuple[Trial, bool]) -> str:
 
 def test_each_trial_of_a_search_is_a_line_that_says_what_it_came_to() -> None:
     assert told(BY_TIME, *zip(TRIALS, (True, False, False, True), strict=True)).splitlines() == [
-        'trial 0: seed=1, strategy.kind=sync: 2 min (best so far)',
-        'trial 1: seed=2, strategy.kind=port: the target was not reached',
+        "trial 0: seed=1, strategy.kind=sync: 2 min (best so far)",
+        "trial 1: seed=2, strategy.kind=port: the target was not reached",
         "trial 2: seed=3, strategy.kind=[x]: error: no [red]such file",
-        'trial 3: seed=4, strategy.kind=sync: 1.5 min (best so far, done before)',
+        "trial 3: seed=4, strategy.kind=sync: 1.5 min (best so far, done before)",
     ]
 
 
