@@ -119,6 +119,7 @@ def test_a_number_is_learned_on_every_executor(tmp_path: Path, executor: str) ->
             },
             "selection: tifl goes by the clients' own tests, and .* no accuracy",
         ),
+        ({"leakage": {}}, "leakage: the attacks are on models that tell classes apart; this dataset has none"),
         (
             {"attack": {"kind": "label_flip", "mode": "all", "clients": {"list": [0]}}},
             "attack: it is on labels",
