@@ -61,7 +61,7 @@ def document_of(links: Sequence[Link]) -> bytes:
 
 
 def read_log(folder: Path) -> list[Link]:
-    """Return the log from its lines. Raises RunError where it is empty or unreadable, or a line is no record."""
+    """Return the log from its lines. Raises RunError if there are none to read, or one is no record."""
     path = folder / LINES
     try:
         content = content_of(path)
