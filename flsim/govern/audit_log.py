@@ -61,7 +61,7 @@ def document_of(links: Sequence[Link]) -> bytes:
 
 
 def read_log(folder: Path) -> list[Link]:
-    """Return the log from its lines. Raises RunError if it cannot be read, or a line is no record."""
+    """Return the log from its lines. Raises RunError if there are none to read, or one is no record."""
     path = folder / LINES
     try:
         content = content_of(path)
@@ -78,6 +78,8 @@ def read_log(folder: Path) -> list[Link]:
         if not (isinstance(link.record, dict) and isinstance(link.previous, str)):
             raise RunError(f"{path}:{number}: not a record of an audit log")
         links.append(link)
+    if not links:
+        raise RunError(f"{path}: an audit log has at least one record, and this one is empty")
     return links
 
 

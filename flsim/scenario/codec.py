@@ -4,6 +4,7 @@ Both ends know the shapes and the codec, so nothing else is on the wire, and `si
 serialiser writes, byte for byte.
 """
 
+from abc import abstractmethod
 from collections.abc import Iterable
 from fractions import Fraction
 from math import ceil, prod
@@ -37,9 +38,9 @@ class Codec(Component):
         """Whether the size of a message depends on what is in it."""
         return False
 
+    @abstractmethod
     def tensor_bytes(self, shape: Shape, kept: int | None = None) -> int:
         """Return what a tensor takes. `kept`: how many of its values are sent, where they decide that."""
-        raise NotImplementedError
 
     def size_bytes(self, shapes: Iterable[Shape]) -> int:
         """Return what a message takes: at most, if its size varies."""
@@ -61,9 +62,9 @@ class Codec(Component):
 class Sparsifier(Codec):
     """Keeps some of the values of a tensor as they are; the others count as zero."""
 
+    @abstractmethod
     def kept(self, count: int) -> int:
         """Return how many of a tensor's values are sent: at most, where the values decide that."""
-        raise NotImplementedError
 
     def place_bytes(self, count: int, kept: int) -> int:
         """Return what it takes to say which of a tensor's values are sent."""
@@ -78,9 +79,9 @@ class Sparsifier(Codec):
 class Quantiser(Codec):
     """Sends every value in fewer bits."""
 
+    @abstractmethod
     def values_bytes(self, count: int) -> int:
         """Return what so many values of one tensor take, with what they are scaled by."""
-        raise NotImplementedError
 
     def tensor_bytes(self, shape: Shape, kept: int | None = None) -> int:
         return self.values_bytes(prod(shape))

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, ValidationInfo
+from pydantic_core import PydanticCustomError
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class ReadingFrom:
 
 def _resolved(path: str, info: ValidationInfo) -> str:
     if "\0" in path:
-        raise ValueError("a path has no NUL character in it")
+        raise PydanticCustomError("misfit", "a path has no NUL character in it")
     if not isinstance(info.context, ReadingFrom):
         return path
     return str((info.context.folder / Path(path).expanduser()).absolute())

@@ -1,5 +1,6 @@
 """`aggregation`: every kind of it, and those that look for outliers and then leave the rest to another."""
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
@@ -47,9 +48,9 @@ class _Screening(Aggregation):
     suspects: AnyOutliers = Mad()
 
     @property
+    @abstractmethod
     def rules(self) -> dict[str, Aggregation]:
         """The rules that it leaves the rest to, by key."""
-        raise NotImplementedError
 
     def left(self, updates: int) -> int:
         """Return how many of so many updates the other rules are given at least."""

@@ -4,17 +4,22 @@ import csv
 import io
 import json
 import math
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from scipy import stats
 
+from flsim.cli import cli
 from flsim.errors import RunError
 from flsim.observe.comparison import compare, estimate, folders_of, ratio, read_run
-from flsim.observe.comparison_table import as_csv, markdown
+from flsim.observe.comparison_table import HEADINGS, as_csv, cells, markdown
 from flsim.observe.labels import method_labels
 from tests.compared import ASYNC, SYNC, run_of
+from tests.governed import run_in, timed
 from tests.integration.command import SMALL, flsim
 
 
@@ -150,3 +155,59 @@ def test_what_is_no_run_is_one_message(tmp_path: Path) -> None:
     (tmp_path / "metrics.json").write_text(json.dumps({"versions": []}))
     with pytest.raises(RunError, match="it has no versions"):
         read_run(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two seeds of two cohorts, as a sweep leaves them."""
+    folder = tmp_path_factory.mktemp("runs")
+    for cohort in (4, 8):
+        for seed in (0, 1):
+            strategy = {"kind": "sync", "cohort": cohort}
+            run_in(folder, timed(name=f"{cohort}-{seed}", seed=seed, strategy=strategy, governance=None))
+    return folder
+
+
+def _compared(*args: str | Path) -> tuple[str, str]:
+    done = CliRunner().invoke(cli, ["compare", *map(str, args)], standalone_mode=False)
+    if done.exception is not None:
+        raise done.exception
+    return done.stdout, done.stderr
+
+
+def test_the_command_prints_a_table_for_people_and_others_for_programs(runs: Path, tmp_path: Path) -> None:
+    folders = sorted(runs.iterdir())
+    expected = compare([read_run(folder) for folder in folders])
+    out, _ = _compared(*folders)
+    assert out.startswith("Whole runs")
+    for row in expected.rows:
+        assert row.method in out
+    assert "Means with 95 % confidence." in out
+    assert _compared(*folders, "--format", "csv") == (as_csv(expected), "")
+    assert _compared(*folders, "--format", "markdown") == (markdown(expected), "")
+    page = tmp_path / "page.html"
+    assert _compared(*folders, "--html", page, "--format", "csv") == (as_csv(expected), f"Page: {page}\n")
+    assert _compared(*folders, "--html", page)[1] == ""
+    assert "<html" in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "why"),
+    [
+        ("summary.json", {"virtual_time_s": "soon"}, "its seed and its virtual_time_s must be numbers"),
+        ("metrics.json", {"versions": []}, "it has no versions"),
+        ("metrics.json", {"versions": [{"version": 0}]}, "its versions lack what those of a run have"),
+    ],
+)
+def test_a_damaged_run_is_not_compared(
+    runs: Path, tmp_path: Path, name: str, change: dict[str, Any], why: str
+) -> None:
+    own = shutil.copytree(runs / "4-0", tmp_path / "own")
+    (own / name).write_text(json.dumps(json.loads((own / name).read_text()) | change))
+    with pytest.raises(RunError, match=f"own: not the folder of a finished run: {why}"):
+        read_run(own)
+
+
+def test_one_seed_gives_ratios_without_an_interval() -> None:
+    found = compare([SYNC[0], ASYNC[0]], target=0.8)
+    assert cells(found.rows[1])[HEADINGS.index("ratio")] == "0.45"  # 9 s of 20 s

@@ -12,10 +12,12 @@ import pytest
 from click.testing import CliRunner
 
 from flsim.cli import cli
-from flsim.errors import EXIT_DONE, EXIT_ERROR, ScenarioError
+from flsim.errors import EXIT_DONE, EXIT_ERROR, RunError, ScenarioError
+from flsim.govern.audit import virtual_time
 from flsim.govern.compliance import CHECKS, Checked, comply
 from flsim.govern.lineage import lineage
 from flsim.govern.policy import Policy, read_policy
+from flsim.scenario import Scenario
 from tests.governed import EQUAL, NOISY, records_of, reseal, rewrite_log, run_in, timed, trained
 from tests.integration.command import REPOSITORY
 
@@ -40,6 +42,7 @@ RUNS: dict[str, dict[str, Any]] = {
         name="abandoned", strategy={"kind": "sync", "cohort": 5, "deadline": 10.0, "quorum": 4}
     ),
     "short": timed(name="short", stop={"updates": 4}),
+    "idle": timed(name="idle", stop={"time": 1e-6}),
 }
 
 
@@ -183,6 +186,71 @@ def _a_version_less(folder: Path) -> None:
     reseal(folder, lambda manifest: manifest["lineage"].pop(2))
 
 
+def _a_record_less(folder: Path) -> None:
+    rewrite_log(folder, lambda records: records.pop())
+
+
+def _no_manifest_to_read(folder: Path) -> None:
+    (folder / "governance" / "manifest.json").write_text("{")
+
+
+def _summary_of_another(folder: Path) -> None:
+    _summarise(folder, lambda summary: summary.update(scenario_sha256="0" * 64))
+
+
+def _summarise(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    summary = json.loads((folder / "summary.json").read_text())
+    change(summary)
+    (folder / "summary.json").write_text(json.dumps(summary))
+
+
+def _another_last_model(folder: Path) -> None:
+    rewrite_log(folder, lambda records: records[-1].update(post_model_sha256="0" * 64))
+
+
+def _back_in_time(folder: Path) -> None:
+    rewrite_log(folder, lambda records: records[3].update(time_s=0.5, time=virtual_time(0.5)))
+
+
+def _from_the_future(folder: Path) -> None:
+    reseal(folder, lambda manifest: manifest["lineage"][1]["tasks"][0].update(base_version=5))
+
+
+def _another_beginning(folder: Path) -> None:
+    reseal(folder, lambda manifest: manifest["model"].update(initial_sha256="0" * 64))
+
+
+def _no_lineage(folder: Path) -> None:
+    reseal(folder, lambda manifest: manifest["lineage"].clear())
+
+
+def _silent_about_costs(folder: Path) -> None:
+    def change(records: list[dict[str, Any]]) -> None:
+        for record in records:
+            record["epsilon_spent"] = None
+
+    rewrite_log(folder, change)
+
+
+def _selected_for_nothing(folder: Path) -> None:
+    rewrite_log(folder, lambda records: records[1]["selected"].append([999, 3]))
+
+
+def _a_skipped_update_that_costs(folder: Path) -> None:
+    def change(records: list[dict[str, Any]]) -> None:
+        next(record for record in records if record["event"] == "skipped")["epsilon_spent"] = 0.25
+
+    rewrite_log(folder, change)
+
+
+def _overdrawn(folder: Path) -> None:
+    _summarise(folder, lambda summary: summary["privacy"].update(epsilon=3.25))
+
+
+def _on_without_a_budget(folder: Path) -> None:
+    rewrite_log(folder, lambda records: records[-1].update(version=99))
+
+
 @pytest.mark.parametrize(
     ("number", "run", "forge", "evidence"),
     [
@@ -200,6 +268,19 @@ def _a_version_less(folder: Path) -> None:
         (12, "plain", _version_twice, "not numbered one by one"),
         (15, "plain", _another_body, "does not lead to the chain's last hash"),
         (15, "plain", _a_version_less, "leaves out versions"),
+        (1, "exhausted", _a_skipped_update_that_costs, "; skipped, and yet not free: records "),
+        (1, "private", _silent_about_costs, "no record says what it cost"),
+        (8, "plain", _no_lineage, "the tables or the manifest have no version"),
+        (2, "plain", _a_record_less, "7 records; by the tables there are 8"),
+        (3, "plain", _no_manifest_to_read, "manifest.json cannot be read"),
+        (8, "plain", _summary_of_another, "summary.json has another scenario_sha256 than the manifest"),
+        (8, "plain", _another_last_model, "summary, tables, log and manifest do not end with the same"),
+        (9, "plain", _selected_for_nothing, "record 1: task 999 of client 3 is selected, or active or"),
+        (11, "exhausted", _overdrawn, "epsilon 3.25 of 3: the budget is overdrawn"),
+        (11, "exhausted", _on_without_a_budget, ", and updates were made after it"),
+        (12, "plain", _back_in_time, "record 3 was before record 2"),
+        (15, "plain", _from_the_future, "version 1 has a task that started from a later one"),
+        (15, "plain", _another_beginning, "the lineage begins with another model than the manifest's"),
     ],
 )
 def test_a_forged_run_fails(
@@ -210,6 +291,61 @@ def test_a_forged_run_fails(
     finding = _finding(forged, number)
     assert finding.status == "fail", finding
     assert evidence in finding.evidence
+
+
+def test_a_run_that_nobody_worked_for_is_not_judged_by_participation(runs: Runs) -> None:
+    found = [_finding(runs.of("idle"), number) for number in (6, 7)]
+    assert [(check.status, check.evidence) for check in found] == [
+        ("not applicable", "no update was made of anybody's"),
+        ("not applicable", "no task ended"),
+    ]
+
+
+def test_hashes_that_tell_nothing_apart_are_found(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    from flsim.govern.checks import integrity
+
+    folder = runs.of("plain")
+    monkeypatch.setattr(integrity, "broken_link", lambda links: None)
+    assert _finding(folder, 5).evidence == "an altered hash of record 0 is not found"
+    same = json.loads((folder / "governance" / "manifest.json").read_text())["config"]["scenario_sha256"]
+    monkeypatch.setattr(Scenario, "sha256", property(lambda scenario: same))
+    assert _finding(folder, 8).evidence == "another seed has the same hash"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("summary.json", "{", "summary.json cannot be read: .*; was the run killed?"),
+        ("summary.json", None, "summary.json cannot be read: .*; was the run killed?"),
+        ("summary.json", "[]", "summary.json is not a run's summary"),
+        ("governance/audit_log.jsonl", "3\n", "audit_log.jsonl:1: not a record of an audit log"),
+        (
+            "governance/audit_log.jsonl",
+            '{"record": [], "previous": "", "sha256": ""}\n',
+            "audit_log.jsonl:1: not a record of an audit log",
+        ),
+        ("governance/audit_log.jsonl", "", "audit_log.jsonl: an audit log has at least one record"),
+        ("governance/audit_log.jsonl", "\n", "audit_log.jsonl:1: not a record of an audit log"),
+    ],
+)
+def test_what_cannot_be_read_is_named(
+    runs: Runs, tmp_path: Path, name: str, content: str | None, message: str
+) -> None:
+    broken = shutil.copytree(runs.of("plain"), tmp_path / "broken")
+    (broken / name).unlink()
+    if content is not None:
+        (broken / name).write_text(content)
+    with pytest.raises(RunError, match=message):
+        comply(broken, Policy())
+
+
+def test_a_folder_in_place_of_the_log_is_named(runs: Runs, tmp_path: Path) -> None:
+    broken = shutil.copytree(runs.of("plain"), tmp_path / "broken")
+    log = broken / "governance" / "audit_log.jsonl"
+    log.unlink()
+    log.mkdir()
+    with pytest.raises(RunError, match=r"audit_log\.jsonl: cannot be read: "):
+        comply(broken, Policy())
 
 
 def test_every_check_has_a_run_that_passes_and_one_that_fails() -> None:
@@ -268,6 +404,15 @@ def _verify(*args: str | Path) -> tuple[int, str]:
     if done.exception is not None:
         raise done.exception
     return done.return_value, done.stdout
+
+
+def test_a_run_that_cannot_be_judged_and_has_no_manifest_is_one_message(
+    runs: Runs, default_policy: Path, tmp_path: Path
+) -> None:
+    broken = shutil.copytree(runs.of("ungoverned"), tmp_path / "broken")
+    (broken / "summary.json").write_text("[]")
+    with pytest.raises(RunError, match=r"summary\.json is not a run's summary"):
+        _verify(broken, "--policy", default_policy)
 
 
 @pytest.fixture

@@ -3,13 +3,17 @@
 import shutil
 from pathlib import Path
 
+import click
 import pytest
+from click.testing import CliRunner
 
+from flsim.cli import cli
 from flsim.running import run
 from flsim.scenario import Scenario, read_scenario
 from flsim.scenario.output import Pictures
 from flsim.scenario.reading import to_yaml
 from tests.integration.command import SMALL, files_in, flsim
+from tests.unit.recorded import Run, write
 
 DRAWN = ["communication", "fleet", "participation", "timeline", "utilisation"]
 
@@ -87,3 +91,31 @@ def test_formats_stay_in_the_resolved_scenario(tmp_path: Path) -> None:
     assert read_scenario(tmp_path / "again.yaml") == scenario
     for word, formats in (("true", ("png",)), ("false", ()), ("{}", ("png",))):
         assert scenario_of(tmp_path, "formats", word).output.picture_formats == formats
+
+
+def _plotted(*args: str | Path) -> list[str]:
+    done = CliRunner().invoke(cli, ["plot", *map(str, args)], standalone_mode=False)
+    if done.exception is not None:
+        raise done.exception
+    return done.stdout.splitlines()
+
+
+def test_the_pictures_of_one_run_go_where_they_are_wanted(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "wanted"
+    shown = _plotted(folder / "cut", "--only", "communication", "--format", "svg", "--out", out)
+    assert shown == [f"Picture: {out}/communication.svg"]
+    assert files_in(out) == {"communication.svg"}
+
+
+def test_a_run_of_which_there_is_nothing_to_draw_says_so(tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    write(empty, Run([], [], []))
+    assert _plotted(empty) == [f"{empty}: there is nothing to draw"]
+    assert not (empty / "plots").exists() or not files_in(empty / "plots")
+
+
+def test_a_run_without_trackers_is_told_how_to_name_one(folder: Path) -> None:
+    with pytest.raises(click.UsageError, match="cut names no tracker: say --with"):
+        CliRunner().invoke(
+            cli, ["track", str(folder / "cut")], standalone_mode=False, catch_exceptions=False
+        )

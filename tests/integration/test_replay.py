@@ -307,3 +307,75 @@ def test_a_run_that_fails_says_under_which_surroundings(tmp_path: Path) -> None:
     done = flsim("timed.yaml", "--check-determinism", cwd=tmp_path)
     assert done.returncode == EXIT_ERROR
     assert '"PYTHONHASHSEED": "1"' in done.stderr
+
+
+def test_what_lacks_a_folder_or_columns_or_cannot_be_read_is_told(own: Path, governed: Path) -> None:
+    with pytest.raises(RunError, match="nowhere: no such folder"):
+        compare_folders(governed, own / "nowhere")
+    table = parquet.read_table(own / "versions.parquet").drop_columns(["accuracy"])
+    parquet.write_table(table, own / "versions.parquet")
+    [found] = [each for each in compare_folders(governed, own).differences if "versions" in each.file]
+    assert found.record == "the columns"
+    assert set(found.first) - set(found.second) == {"accuracy"}
+    (own / "summary.json").write_text("{")
+    with pytest.raises(RunError, match=r"summary\.json cannot be read: "):
+        compare_folders(governed, own)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("{", r"summary\.json cannot be read: "), ("[]", r"summary\.json is not a run's summary")],
+)
+def test_a_damaged_summary_is_not_replayed(own: Path, content: str, message: str) -> None:
+    (own / "summary.json").write_text(content)
+    with pytest.raises(RunError, match=message):
+        replay(own)
+
+
+def test_an_interrupted_replay_says_nothing_of_the_run(own: Path) -> None:
+    with pytest.raises(RunError, match="the replay was interrupted"):
+        replay(own, watch=lambda moment: moment.version < 2)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "place", "values"),
+    [
+        (b"abcd", b"abXd", "byte 2", (ord("c"), ord("X"))),
+        (b"abcd", b"abc", "byte 3", (ord("d"), "(missing)")),
+        (b"", b"a", "byte 0", ("(missing)", ord("a"))),
+    ],
+)
+def test_a_binary_file_differs_at_a_byte(
+    tmp_path: Path, first: bytes, second: bytes, place: str, values: tuple[object, object]
+) -> None:
+    for name, content in (("one", first), ("two", second)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.safetensors").write_bytes(content)
+    [found] = compare_folders(tmp_path / "one", tmp_path / "two").differences
+    assert (found.file, found.record, found.first, found.second) == ("model.safetensors", place, *values)
+
+
+def test_an_environment_is_told_as_far_as_it_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    from flsim.govern import environment as told
+
+    assert told.environment()["torch"] == version("torch")
+    monkeypatch.setattr(told, "_PACKAGES", ("torch", "no-such-package"))
+    monkeypatch.setenv("PATH", "")  # there is no git
+    found = told.environment()
+    assert (found["torch"], found["no-such-package"], found["commit"]) == (version("torch"), None, None)
+    monkeypatch.setattr(told, "_CHECKOUT", SCENARIOS)  # and this is no checkout's root
+    assert told.environment()["commit"] is None
+
+
+def test_both_runs_of_a_determinism_check_have_their_own_number_of_workers() -> None:
+    from flsim.determinism import FIRST, SECOND, _changes
+    from flsim.scenario import scenario_from
+
+    alone, spread = (
+        scenario_from(trained(executor=each)) for each in ({"kind": "serial"}, {"kind": "processes"})
+    )
+    assert not any(change.startswith("executor") for change in _changes(alone, SECOND))
+    assert [_changes(spread, around)[-1] for around in (FIRST, SECOND)] == [
+        "executor.workers=1",
+        "executor.workers=3",
+    ]

@@ -120,6 +120,10 @@ def test_a_number_is_learned_on_every_executor(tmp_path: Path, executor: str) ->
             "selection: tifl goes by the clients' own tests, and .* no accuracy",
         ),
         (
+            {"leakage": {}},
+            "leakage: the attacks are on models that tell classes apart; this dataset has",
+        ),
+        (
             {"attack": {"kind": "label_flip", "mode": "all", "clients": {"list": [0]}}},
             "attack: it is on labels",
         ),
@@ -140,6 +144,31 @@ def test_what_a_number_does_not_go_with(tmp_path: Path, changes: dict[str, Any],
     with pytest.raises(ScenarioError, match=why):
         run(scenario_from(scenario(tmp_path, **changes)))
     assert not (tmp_path / "outputs").exists()
+
+
+def test_labels_cannot_be_swapped_where_there_are_none(tmp_path: Path) -> None:
+    data = scenario(tmp_path)
+    data["workload"]["data"]["drift"] = [{"at": 5, "swap": [[0, 1]]}]
+    with pytest.raises(ScenarioError, match=r"drift\.swap: this dataset's samples have no classes"):
+        run(scenario_from(data))
+
+
+def test_a_table_of_which_all_is_dropped_teaches_nothing(tmp_path: Path) -> None:
+    data = scenario(tmp_path)
+    dataset = data["workload"]["data"]["dataset"]
+    dataset["columns"] = dict.fromkeys(("size", "age", "kind", "is_dear"), "drop")
+    with pytest.raises(ScenarioError, match="no column is left to learn from; all but the target are"):
+        run(scenario_from(data))
+
+
+def test_a_test_file_has_the_columns_of_the_training_file(tmp_path: Path) -> None:
+    data = scenario(tmp_path)
+    dataset = data["workload"]["data"]["dataset"]
+    more = pd.read_csv(dataset["file"]).assign(garden=1.0)
+    more.to_csv(tmp_path / "more.csv", index=False)
+    dataset |= {"test_file": str(tmp_path / "more.csv"), "others": "number"}
+    with pytest.raises(ScenarioError, match=r"more\.csv: its columns are not those of .*, which are size"):
+        run(scenario_from(data))
 
 
 def test_metrics_need_something_that_trains(tmp_path: Path) -> None:

@@ -7,7 +7,9 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
 import click
 import pytest
@@ -16,6 +18,7 @@ from rich.console import Console
 from flsim.cli import cli, main
 from flsim.cli.help import OTHERS, SECTIONS, colour, in_sections
 from flsim.cli.listing import print_component, print_places
+from flsim.policy import Sync
 from flsim.scenario.catalogue import catalogue, parameters_of, summary_of
 from flsim.scenario.keys import keys_beginning, keys_of
 from tests.integration.command import DEADLINE_S, SMALL, command_line, environment
@@ -210,6 +213,53 @@ def test_one_component_has_its_keys_with_types_defaults_units_and_meanings(
     assert text.startswith("network.topology: tree\n")
 
 
+class Terse(Sync):
+    """A user's own strategy, which says nothing of one of its keys."""
+
+    kind: Literal["tests.integration.test_terminal:Terse"] = "tests.integration.test_terminal:Terse"  # type: ignore[assignment]
+    unsaid: int = 3
+
+
+def test_a_key_that_its_component_does_not_explain_has_its_line_all_the_same() -> None:
+    screen = Console(file=io.StringIO(), width=200)
+    print_component("strategy", Terse.model_fields["kind"].default, Terse, screen)
+    lines = screen.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert "  unsaid  a whole number; default 3" in lines
+    unsaid, cohort = (
+        next(at for at, line in enumerate(lines) if line.startswith(f"  {key}  "))
+        for key in ("unsaid", "cohort")
+    )
+    assert lines[cohort + 1].startswith(" " * 6)  # what it means
+    assert not any(line.startswith(" " * 6) for line in lines[unsaid + 1 : unsaid + 2])
+
+
+# Standard output
+
+
+def test_a_full_disk_under_standard_output_is_one_message(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    full = Path("/dev/full").open("w")  # noqa: SIM115 - it is closed below, and says so
+    monkeypatch.setattr(sys, "stdout", full)
+    with pytest.raises(SystemExit) as end:
+        main(["list", "strategy"])
+    with suppress(OSError):
+        full.close()
+    said = capsys.readouterr().err
+    assert end.value.code == 1
+    assert said.startswith("error: [Errno 28] No space left on device")
+    assert said.count("error:") == 1
+
+
+def test_a_closed_standard_output_is_no_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "small.yaml"
+    file.write_text(SMALL)
+    monkeypatch.setattr(sys, "stdout", None)
+    with pytest.raises(SystemExit) as end:
+        main(["validate", str(file)])
+    assert end.value.code == 0
+
+
 # Completion
 
 
@@ -248,6 +298,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["list", "strategy", "fed"], ["fedasync", "fedbuff", "fedat"]),
         (["completion", ""], ["bash", "zsh", "fish"]),
         (["compare", "--format", "m"], ["markdown"]),
+        (["--vers"], ["--version"]),
+        (["run", "nowhere/sm"], []),
     ],
     ids=" ".join,
 )
@@ -267,6 +319,16 @@ def test_completion(
     monkeypatch.setenv("COMP_CWORD", str(place))
     lines = said([], capsys).splitlines()
     assert [line.partition(",")[2] for line in lines if line] == expected
+
+
+def test_a_shell_that_is_not_known_gets_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for instruction in ("tcsh_complete", "bash_eat"):
+        monkeypatch.setenv("_FLSIM_COMPLETE", instruction)
+        with pytest.raises(SystemExit) as end:
+            main([])
+        assert (end.value.code, capsys.readouterr().out) == (1, "")
 
 
 def test_keys_go_on_level_by_level() -> None:

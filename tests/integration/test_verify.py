@@ -5,6 +5,7 @@ import gzip
 import json
 import random
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from click.testing import CliRunner
 
 from flsim.cli import cli
 from flsim.errors import EXIT_DONE, EXIT_ERROR, RunError, ScenarioError
+from flsim.govern.manifest import rendered
 from flsim.govern.verify import Verified, verify
 from tests.governed import run_in, timed, trained
 
@@ -321,3 +323,55 @@ def test_the_manifest_tells_what_ran(signed: Path) -> None:
         made_of = [row for row in tasks if row["aggregated_version"] == origin["version"]]
         assert [part["client"] for part in origin["tasks"]] == [row["client"] for row in made_of]
         assert [part["weight"] for part in origin["tasks"]] == [row["weight"] for row in made_of]
+
+
+@pytest.mark.parametrize("content", [b"hello", None])
+def test_a_bad_public_key_is_refused(own: Path, tmp_path: Path, content: bytes | None) -> None:
+    from cryptography.hazmat.primitives import serialization as form
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+    path, message = tmp_path / "key.pub", "not a public key in PEM"
+    if content is None:
+        content = (
+            X25519PrivateKey.generate()
+            .public_key()
+            .public_bytes(form.Encoding.PEM, form.PublicFormat.SubjectPublicKeyInfo)
+        )
+        message = "a key of another kind; accepted: Ed25519"
+    path.write_bytes(content)
+    with pytest.raises(RunError) as refused:
+        verify(own, public_key=path)
+    assert str(refused.value).startswith(f"{path}: {message}")
+
+
+def test_a_key_goes_nowhere_where_there_is_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"key\.pem: cannot be written: No such file or directory"):
+        _flsim("keygen", tmp_path / "nowhere" / "key.pem")
+
+
+def test_without_cryptography_the_extra_is_named(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cryptography", None)
+    with pytest.raises(RunError, match=r"need the package cryptography: pip install"):
+        verify(own)
+
+
+def test_a_manifest_that_is_too_large_or_a_folder_is_refused(
+    own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = own / "governance" / "manifest.json"
+    with monkeypatch.context() as small:
+        small.setattr("flsim.govern.manifest.MAX_BYTES", path.stat().st_size - 1)
+        with pytest.raises(RunError, match=r"manifest\.json: larger than 0 MiB; not a manifest"):
+            verify(own)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(RunError, match=r"manifest\.json: cannot be read: Is a directory"):
+        verify(own)
+
+
+def test_an_entry_that_is_cut_off_a_section_is_told(own: Path) -> None:
+    path = own / "governance" / "manifest.json"
+    data = json.loads(path.read_bytes())
+    data["lineage"].pop()
+    path.write_bytes(rendered(data))
+    assert _damage(verify(own)) == ("governance/manifest.json", "lineage")

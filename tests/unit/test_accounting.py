@@ -1,6 +1,7 @@
 """What releases come to, held against dp-accounting's own compositions and against sums over all nodes."""
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 
 import dp_accounting
@@ -10,6 +11,8 @@ from dp_accounting import pld, rdp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flsim.errors import ScenarioError
+from flsim.policy.accountant import events
 from flsim.policy.accounting import (
     GaussianLedger,
     Ledger,
@@ -18,7 +21,8 @@ from flsim.policy.accounting import (
     TreeLedger,
     gaussian_epsilon,
 )
-from flsim.policy.targets import calibrated
+from flsim.policy.skellam import NoisySum
+from flsim.policy.targets import calibrated, least_noise
 
 DELTA = 1e-5
 NOBODY = Release({})
@@ -124,3 +128,23 @@ def test_calibrated_noise_keeps_to_the_target_and_no_less_does(q):
 
     assert epsilon(noise) <= 4.0
     assert epsilon(noise * 0.999) > 4.0
+
+
+def test_without_dp_accounting_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "dp_accounting", None)
+    with pytest.raises(ScenarioError, match=r"privacy: its accounting needs .*'flsim-des\[privacy\]'"):
+        events()
+
+
+def test_a_target_that_no_noise_keeps_to_is_refused() -> None:
+    with pytest.raises(ScenarioError) as refused:
+        least_noise(lambda multiplier: 2.0, 0.5)
+    assert str(refused.value) == "privacy.noise_multiplier: no noise keeps epsilon within 0.5"
+
+
+def test_sums_without_noise_hide_nothing_and_nothing_is_hidden_by_all() -> None:
+    assert NoisySum(4, 0.0, 10).divergence(2) == math.inf
+    assert NoisySum(0, 0.0, 10).divergence(2) == 0.0
+    assert NoisySum(4, 100.0, 10).epsilon(0, 1e-6) == 0.0
+    assert NoisySum(0, 100.0, 10).epsilon(5, 1e-6) == 0.0
+    assert NoisySum(4, 100.0, 10).epsilon(5, 1e-6) > 0.0

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from pydantic import ValidationError
 from torch import Tensor
 
 from flsim.errors import ScenarioError
@@ -248,18 +249,53 @@ def test_magnitudes_whose_squares_float32_cannot_hold(spec: specs.Codec) -> None
             assert arrived.any()
 
 
+class Mine(specs.Codec):
+    """A user's codec, of which nothing is registered but its sizes."""
+
+    def tensor_bytes(self, shape: Shape, kept: int | None = None) -> int:
+        return 1
+
+
+class MySparsifier(specs.Sparsifier):
+    """The same of a sparsifier."""
+
+    def kept(self, count: int) -> int:
+        return 1
+
+
+class MyQuantiser(specs.Quantiser):
+    """The same of a quantiser."""
+
+    def values_bytes(self, count: int) -> int:
+        return count
+
+
 def test_what_no_codec_knows() -> None:
-    mine = specs.Codec(kind="mine")
-    with pytest.raises(TypeError, match="no such codec: Codec"):
-        encode(mine, torch.zeros(1), Circumstances())
-    with pytest.raises(TypeError, match="no such codec: Codec"):
-        decode(mine, encode(specs.Sign(), torch.zeros(1), Circumstances()), (1,))
-    with pytest.raises(TypeError, match="no such sparsifier: Sparsifier"):
-        encode(specs.Sparsifier(kind="mine"), torch.zeros(1), Circumstances())
-    with pytest.raises(TypeError, match="no such quantiser: Quantiser"):
-        quantise(specs.Quantiser(kind="mine"), torch.zeros(1), Circumstances())
-    with pytest.raises(TypeError, match="no such quantiser: Quantiser"):
-        restore(specs.Quantiser(kind="mine"), encode(specs.Sign(), torch.zeros(1), Circumstances()))
+    mine, nothing = Mine(kind="mine"), Circumstances()
+    piece = encode(specs.Sign(), torch.zeros(1), nothing)
+    with pytest.raises(TypeError, match="no such codec: Mine"):
+        encode(mine, torch.zeros(1), nothing)
+    with pytest.raises(TypeError, match="no such codec: Mine"):
+        decode(mine, piece, (1,))
+    with pytest.raises(TypeError, match="no such sparsifier: MySparsifier"):
+        encode(MySparsifier(kind="mine"), torch.zeros(1), nothing)
+    with pytest.raises(TypeError, match="no such quantiser: MyQuantiser"):
+        quantise(MyQuantiser(kind="mine"), torch.zeros(1), nothing)
+    with pytest.raises(TypeError, match="no such quantiser: MyQuantiser"):
+        restore(MyQuantiser(kind="mine"), piece)
+
+
+class Half(specs.Codec):
+    """A user's codec that does not say what it takes."""
+
+
+def test_a_codec_that_does_not_say_what_it_takes_is_refused_with_what_is_missing() -> None:
+    path = f"{__name__}:Half"
+    with pytest.raises(ValidationError) as refused:
+        specs.Compression.model_validate({"uplink": {"kind": path}})
+    [details] = refused.value.errors()
+    assert "tensor_bytes" in details["msg"]
+    assert details["input"] == path
 
 
 # What cannot be fed back

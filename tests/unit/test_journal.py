@@ -1,18 +1,24 @@
 """The journal writes what it was given, and its hash covers the clock and the wire only."""
 
+import errno
 import hashlib
 import struct
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from flsim.errors import RunError
+from flsim.observe.attacked import write_attacked
 from flsim.observe.digest import TASK_COLUMNS, VERSION_COLUMNS
+from flsim.observe.files import whole_file
+from flsim.observe.folder import open_folder, reopen_folder
 from flsim.observe.journal import ParquetJournal
 from flsim.observe.schemas import CLIENTS_SCHEMA, METADATA_SCHEMA, TASKS_SCHEMA, VERSIONS_SCHEMA
-from flsim.observe.tables import read_tables, records_sha256, task_records, version_records
-from flsim.records import MetadataRecord, Outcome, TaskRecord, VersionRecord
+from flsim.observe.tables import _fitting, read_tables, records_sha256, task_records, version_records
+from flsim.records import AbsenceRecord, MetadataRecord, Outcome, TaskRecord, VersionRecord
+from flsim.scenario.attack import Campaign
 from tests.unit.recorded import ClientRecord, Run, synchronous_run, write, write_fleet
 
 RUN = synchronous_run()
@@ -253,8 +259,17 @@ def test_closing_again_does_nothing(tmp_path):
 
 def test_a_closed_journal_takes_no_rows(tmp_path):
     journal = write(tmp_path, RUN)
-    with pytest.raises(RunError, match="closed"):
-        journal.task(RUN.tasks[0])
+    rows = {
+        journal.task: RUN.tasks[0],
+        journal.version: RUN.versions[0],
+        journal.absence: AbsenceRecord(1, 2.0, None),
+        journal.secure_session: "a phase",
+        journal.errand: "an errand",
+    }
+    for take, row in rows.items():
+        with pytest.raises(RunError) as refused:
+            take(row)
+        assert str(refused.value) == f"the journal is closed; it cannot take {row}"
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
@@ -283,3 +298,61 @@ def test_a_table_of_something_else_is_refused(tmp_path):
     (tmp_path / "clients.parquet").write_bytes((tmp_path / "versions.parquet").read_bytes())
     with pytest.raises(RunError, match="has no column client"):
         read_tables(tmp_path)
+
+
+def test_a_file_appears_when_it_is_whole_and_not_before(tmp_path):
+    """Whatever ends the writing, what was there before stays, and nothing half-written is left."""
+    path = tmp_path / "one.json"
+    path.write_text("before")
+
+    def failing(error):
+        with whole_file(path) as file:
+            file.write(b"half")
+            raise error
+
+    for error in (KeyboardInterrupt(), ValueError("no")):
+        with pytest.raises(type(error)):
+            failing(error)
+        assert [each.name for each in tmp_path.iterdir()] == ["one.json"]
+    with pytest.raises(RunError, match=r"cannot write .*one\.json: No space left on device"):
+        failing(OSError(errno.ENOSPC, "No space left on device"))
+    assert [each.name for each in tmp_path.iterdir()] == ["one.json"]
+    assert path.read_text() == "before"
+
+
+def test_a_link_in_place_of_a_runs_folder_leads_nobody_elsewhere(tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "mine.png").write_text("mine")
+    folder = open_folder(tmp_path, "run", "name: run\n")
+    (folder / "plots").symlink_to(elsewhere)
+    assert open_folder(tmp_path, "run", "name: run\n") == folder
+    assert sorted(each.name for each in folder.iterdir()) == ["scenario.yaml"]
+    assert (elsewhere / "mine.png").read_text() == "mine"
+
+
+def test_a_folder_that_cannot_be_emptied_is_named(tmp_path):
+    folder = open_folder(tmp_path, "run", "name: run\n")
+    (folder / "summary.json").mkdir()  # which is no file to be removed
+    for opened in (lambda: open_folder(tmp_path, "run", ""), lambda: reopen_folder(folder)):
+        with pytest.raises(RunError, match=r"run: cannot be written: Is a directory"):
+            opened()
+
+
+def test_who_attacked_needs_the_tasks(tmp_path):
+    campaign = Campaign(frozenset({1}), 0.0, 10.0)
+    with pytest.raises(RunError, match=r"cannot read who attacked: .*tasks\.parquet"):
+        write_attacked(tmp_path, campaign)
+
+
+@pytest.mark.parametrize("of", [{}, {"of": "tasks"}])
+def test_a_column_that_is_missing_is_named_with_its_table(of):
+    table = pa.table({"task": [1]})
+    schema = pa.schema([("task", pa.int64()), ("client", pa.int64()), ("ended_s", pa.float64())])
+    name = of.get("of", "")
+    with pytest.raises(RunError) as refused:
+        _fitting(Path("x.flsim"), name, table, schema)
+    of = f"{name}: " if name else ""
+    assert str(refused.value) == (
+        f"x.flsim: {of}has no column client, ended_s; it is not a table of this flsim"
+    )

@@ -2,7 +2,9 @@
 
 import io
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import networkx as nx
 import pandas as pd
@@ -113,3 +115,24 @@ def test_the_command_gives_json(stale: Path) -> None:
 def test_a_version_that_there_is_not_is_an_error(stale: Path) -> None:
     with pytest.raises(RunError, match=r"has no version 9; it has 0 to 8"):
         lineage(stale, 9)
+
+
+def test_below_an_edges_task_the_graph_has_its_clients_tasks(hierarchy: Path) -> None:
+    found = lineage(hierarchy, 2)
+    graph = nx.read_graphml(io.BytesIO(as_graphml(found).encode()))
+    for origin in found:
+        for task in origin.tasks:
+            edges = f"task {task.task}"
+            below = {f"task {under.task} of a client": under for under in origin.clients[task.task]}
+            assert set(graph.predecessors(edges)) == {f"version {task.base_version}", *below}
+            for name, under in below.items():
+                assert graph.nodes[name] == {"kind": "client task", "client": under.client}
+                assert graph.edges[name, edges]["weight"] == under.weight
+
+
+@pytest.mark.parametrize(("form", "render"), [("text", as_text), ("graphml", as_graphml)])
+def test_the_command_gives_text_and_graphml(
+    stale: Path, form: str, render: Callable[[Sequence[Any]], str]
+) -> None:
+    command = ["lineage", str(stale), "5", "--format", form]
+    assert CliRunner().invoke(cli, command, standalone_mode=False).stdout == render(lineage(stale, 5))

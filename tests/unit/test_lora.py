@@ -398,6 +398,11 @@ TESTED = {"clients": {"every": 1}}
     ("model", "sections", "where"),
     [
         ({}, {"personalization": {"kind": "fedper"}}, "personalization.kind"),
+        (
+            {},
+            {"leakage": {}},
+            "leakage: the attacks are on models that tell classes apart; lora says",
+        ),
         (RANKS, {"aggregation": {"kind": "median"}}, "aggregation.kind: median compares"),
         (RANKS, {"personalization": {"kind": "ditto"}}, "model.ranks: personalization takes"),
         (RANKS, {"compression": {"uplink": {"kind": "top_k"}}}, "model.ranks: compression takes"),

@@ -206,6 +206,50 @@ def test_what_is_wrong_with_a_table_is_said(tmp_path: Path, keys: dict[str, Any]
         hugging(tmp_path / "saved", **keys)
 
 
+@pytest.mark.parametrize(
+    ("rows", "why"),
+    [
+        (
+            {"x": [1.0, None, 3.0], "y": [0, 1, 0]},
+            "the column x has rows without a value",
+        ),
+        ({"x": [1.0, 2.0], "y": ["a", None]}, "the column y has rows without a value"),
+        ({"x": [1.0], "y": [0]}, "has 1 rows; it takes two, one to train on and one to test"),
+    ],
+)
+def test_rows_that_cannot_be_used_are_said(tmp_path: Path, rows: dict[str, Any], why: str) -> None:
+    datasets.Dataset.from_dict(rows).save_to_disk(str(tmp_path / "saved"))
+    with pytest.raises(ScenarioError) as refused:
+        hugging(tmp_path / "saved", inputs=("x",), label="y", owner=None)
+    assert str(refused.value).startswith(f"dataset huggingface: {why}")
+
+
+def test_a_split_without_rows_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    none = datasets.Dataset.from_dict({"x": [1.0], "y": [0]}).select([])
+    for parts, why in (
+        ({"train": none}, "has 0 rows; it takes two"),
+        ({"train": table(4), "test": table(4).select([])}, "a split has no rows"),
+    ):
+        given = datasets.DatasetDict(parts)
+        monkeypatch.setattr(huggingface, "_local", lambda package, path, given=given: given)
+        keys = ("x", "y") if len(parts) == 1 else ("height", "animal")
+        with pytest.raises(ScenarioError, match=f"^dataset huggingface: {why}"):
+            hugging(tmp_path, inputs=keys[:1], label=keys[1], owner=None)
+
+
+def test_grey_images_of_a_table_have_one_channel(tmp_path: Path) -> None:
+    from PIL import Image
+
+    pixels = np.random.default_rng(1).integers(0, 256, (8, 6, 5), dtype=np.uint8)
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.Value("int64")})
+    columns = {"image": [Image.fromarray(one) for one in pixels], "label": [n % 2 for n in range(8)]}
+    of = datasets.Dataset.from_dict(columns, features=features)
+    datasets.DatasetDict({"train": of, "test": of}).save_to_disk(str(tmp_path / "saved"))
+    samples = hugging(tmp_path / "saved", inputs=("image",), label="label", owner=None)
+    raw = pixels[:, np.newaxis].astype(float)
+    assert np.allclose(samples.train_x.numpy(), (raw - raw.mean()) / raw.std(), atol=1e-5)
+
+
 def test_a_place_without_a_table_is_named(tmp_path: Path) -> None:
     with pytest.raises(ScenarioError, match="none is neither a folder that save_to_disk wrote nor"):
         hugging(tmp_path / "none")

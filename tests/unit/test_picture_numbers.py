@@ -1,14 +1,18 @@
 """What the pictures show is what the records say."""
 
+from dataclasses import replace
+
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from flsim.observe.plots import PICTURES
 from flsim.observe.plots.client_map import accuracies
 from flsim.observe.plots.convergence import first_reached
 from flsim.observe.plots.utilisation import link_rates
+from flsim.observe.schemas import SECURE_ERRANDS_SCHEMA
 from flsim.observe.tables import spans, task_records
-from flsim.records import Outcome
+from flsim.records import Outcome, VersionRecord
 from tests.unit.drawn import below, with_tests
 from tests.unit.recorded import Run, asynchronous_run, synchronous_run, tables_of
 
@@ -137,3 +141,41 @@ def test_the_fleet_is_that_of_the_records_by_class(tmp_path):
     assert heights(speed).sum() == 29  # of one client no speed is known
     assert [text.get_text() for text in bandwidth.get_legend().get_texts()] == ["downlink", "uplink"]
     assert heights(samples).sum() == 30
+
+
+def test_of_many_device_classes_the_smallest_are_drawn_as_one(tmp_path):
+    tables = tables_of(tmp_path, synchronous_run(40, 2))
+    names = [f"class {number % 8 if number < 32 else number % 4}" for number in range(40)]
+    place = tables.clients.column_names.index("device_class")
+    tables = replace(tables, clients=tables.clients.set_column(place, "device_class", pa.array(names)))
+    speed = PICTURES["fleet"](tables).axes[0]
+    told = [text.get_text() for text in speed.get_legend().get_texts()]
+    assert told[:4] == ["class 0 (6)", "class 1 (6)", "class 2 (6)", "class 3 (6)"]
+    assert sum(int(text.partition("(")[2].rstrip(")")) for text in told) == 40
+    alone = sum(names.count(text.partition(" (")[0]) for text in told[:-1])
+    assert told[-1] == f"{8 - len(told) + 1} others ({40 - alone})"
+    assert 1 < len(told) < 8
+
+
+def test_errands_of_a_recovery_are_on_the_servers_link(tmp_path):
+    """Two errands of 100 B down and 50 B up, in [0, 4] s and [2, 4] s; no task sends anything."""
+    tables = tables_of(tmp_path, Run([], [], []))
+    columns = {
+        "session": [0, 0], "client": [1, 2], "asked_s": [0.0, 2.0], "ended_s": [4.0, 4.0],
+        "outcome": ["completed"] * 2, "bytes_down": [100, 100], "bytes_up": [50, 50],
+        "energy_j": [None, None],
+    }  # fmt: skip
+    errands = pa.table(columns, schema=SECURE_ERRANDS_SCHEMA)
+    bounds = np.array([0.0, 2.0, 4.0])
+    assert [rate.tolist() for rate in link_rates(tables, bounds)] == [[0, 0], [0, 0]]
+    up, down = link_rates(replace(tables, secure_errands=errands), bounds)
+    assert up.tolist() == pytest.approx([100, 300])  # 12.5 B/s and, later, 25 B/s more, in bits
+    assert down.tolist() == pytest.approx([200, 600])
+
+
+def test_numbers_of_versions_that_would_touch_are_left_out(tmp_path):
+    times = [0.0, 0.5, 1.0, 50.0, 100.0]
+    versions = [VersionRecord(n, at, 1, 0.0, 0.1 * n, 1.0, None) for n, at in enumerate(times)]
+    figure = PICTURES["accuracy"](tables_of(tmp_path, Run([], versions, [])))
+    top = figure.axes[-1]
+    assert [text.get_text() for text in top.get_xticklabels()] == ["0", "3", "4"]

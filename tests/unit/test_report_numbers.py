@@ -1,5 +1,6 @@
 """The numbers behind the report's figures, against closed forms and slow references; no chart is drawn."""
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,13 +13,17 @@ from numpy.testing import assert_allclose
 
 from flsim.observe.clients import write_clients
 from flsim.observe.ending import ending_of, write_ending
+from flsim.observe.report.breakdown import _classes
 from flsim.observe.report.critical_path import PARTS, critical_path, most_critical
 from flsim.observe.report.curves import curve
-from flsim.observe.report.distributions import round_seconds, staleness
+from flsim.observe.report.distributions import _stages, round_seconds, staleness
+from flsim.observe.report.endings import endings
 from flsim.observe.report.fairness import shared_out
+from flsim.observe.report.headline import headline
+from flsim.observe.report.parts import Table as PageTable
 from flsim.observe.report.run_facts import Recorded
 from flsim.observe.report.spread import gini, histogram, jain, lorenz, quantiles
-from flsim.observe.report.timeline import MOST_BARS, shown
+from flsim.observe.report.timeline import MOST_BARS, MOST_LINES, gantt, shown
 from flsim.observe.states import (
     STATES,
     Stretches,
@@ -332,3 +337,53 @@ def test_a_large_run_is_sampled_and_says_so(tmp_path: Path) -> None:
         if client in kept and at < what.end_s
     }
     assert set(what.tasks["task"].to_pylist()) == early  # nothing of the stretch is missing
+
+
+def test_time_is_told_by_device_class_and_then_of_all(made_by_hand: Tables) -> None:
+    """Phone 0 computes for 3 + 3 + 2 s of its 20 s, phone 2 never, and sensor 1 for 5 + 2 + 0.5 s."""
+    seconds = seconds_by_client(made_by_hand)
+    assert [row[:2] for row in _classes(of(made_by_hand), seconds).rows] == [("phone", "3")]
+    classes = pa.array(["phone", "sensor", "phone"])
+    place = made_by_hand.clients.column_names.index("device_class")
+    clients = made_by_hand.clients.set_column(place, "device_class", classes)
+    rows = _classes(of(replace(made_by_hand, clients=clients)), seconds).rows
+    assert [row[:2] for row in rows] == [("phone", "2"), ("sensor", "1"), ("all", "3")]
+    compute = 2 + STATES.index("compute")
+    assert [row[compute] for row in rows] == ["8 s (20.0 %)", "7.5 s (37.5 %)", "15.5 s (25.8 %)"]
+
+
+def test_a_stage_that_no_task_reached_has_no_box(tmp_path: Path) -> None:
+    cut = [task(0, 0, (0, 1, None, 3), Outcome.DROPPED), task(1, 0, (4, 6, None, 7), Outcome.DROPPED)]
+    found = _stages(of(recorded(tmp_path, cut, VERSIONS[:1], 1, 20.0)))
+    assert [row[0] for row in found.table.rows] == ["download", "compute"]
+    assert [trace["name"] for trace in found.views[0][1]["data"]] == ["download", "compute"]
+
+
+def test_a_run_that_ended_as_it_began_has_no_outcomes_over_time(tmp_path: Path) -> None:
+    at_once = [task(0, 0, (0, None, None, 0), UNFINISHED)]
+    [sums] = endings(of(recorded(tmp_path, at_once, VERSIONS[:1], 1, 0.0)))
+    assert isinstance(sums, PageTable)
+
+
+def test_energy_is_a_number_of_the_run_where_it_was_measured(made_by_hand: Tables, tmp_path: Path) -> None:
+    assert not any(tile.label == "Energy" for tile in headline(of(made_by_hand)).tiles)
+    metered = [row._replace(energy_j=1.5) for row in TASKS[:3]] + TASKS[3:]
+    found = headline(of(recorded(tmp_path / "metered", metered, VERSIONS, 3, 20.0)))
+    [energy] = [tile for tile in found.tiles if tile.label == "Energy"]
+    assert (energy.value, energy.detail) == ("4.5 J", "drawn by the devices")
+
+
+def test_more_server_updates_than_can_be_told_apart_are_not_drawn(tmp_path: Path) -> None:
+    few, many = (
+        [version(number, 20 * number / count) for number in range(count + 1)]
+        for count in (MOST_LINES, MOST_LINES + 1)
+    )
+    for versions, drawn, says in (
+        (few, True, "A thin line is a server update."),
+        (many, False, f"The {MOST_LINES + 1:,} server updates are too many to be drawn."),
+    ):
+        figure = gantt(of(recorded(tmp_path / str(len(versions)), TASKS, versions, 3, 20.0)))
+        assert figure is not None
+        traces = figure.views[0][1]["data"]
+        assert any(trace["name"] == "server update" for trace in traces) == drawn
+        assert says in figure.says

@@ -183,6 +183,8 @@ def test_a_target_that_one_run_misses_has_no_value() -> None:
     runs = [run_of([(0, 0.1), (1, 0.96)]), run_of([(0, 0.1), (1, 0.9)], seed=1)]
     assert objective.value(runs) is None
     assert objective.shortfall(runs) == pytest.approx(0.025)
+    with pytest.raises(ScenarioError, match="its accuracy is not finite"):
+        objective_of("final_accuracy").value([run_of([(0, 0.1), (1, math.nan)])])
     with pytest.raises(ScenarioError, match="no version was tested"):
         objective.value([run_of([(0, None)])])
 

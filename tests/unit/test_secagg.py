@@ -1,6 +1,7 @@
 """Secure aggregation as a protocol: its sum, what the server holds, and the bytes of its messages."""
 
 import gc
+import sys
 import types
 from collections.abc import Iterator
 from fractions import Fraction
@@ -12,11 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from flsim.errors import ScenarioError
 from flsim.secagg import shamir, sizes
 from flsim.secagg.client import Client
 from flsim.secagg.fixed_point import FixedPoint, Words, packed, reduced, unpacked
 from flsim.secagg.graph import Neighbours, complete, sparse
-from flsim.secagg.secrets import Randomness, opened, sealed
+from flsim.secagg.messages import pair_from_bytes, pair_to_bytes
+from flsim.secagg.secrets import Randomness, library, opened, sealed
 from flsim.secagg.server import Server, TooFewError
 from flsim.secagg.session import carried_out
 from flsim.tasks import SecureSession
@@ -381,3 +384,25 @@ def test_the_key_of_who_dropped_out_must_be_to_be_had_too() -> None:
     assert not ring.recoverable(2, shared, masked, masked)
     assert ring.recoverable(2, shared - {2, 3}, masked, masked)
     assert ring.recoverable(2, shared, masked | {3}, masked | {3})
+
+
+def test_shares_of_several_secrets_are_no_secret() -> None:
+    counted = shamir.weights((0, 1))
+    ones = (shamir.PRIME - 1) * pow(sum(counted.values()), -1, shamir.PRIME) % shamir.PRIME
+    with pytest.raises(ValueError, match="these are not enough shares of one secret"):
+        shamir.secret({0: ones, 1: ones}, counted)
+
+
+def test_shares_are_for_whom_they_were_sealed() -> None:
+    plain = pair_to_bytes(3, 5, 17, 2**100)
+    assert pair_from_bytes(plain, 3, 5) == (17, 2**100)
+    for sender, receiver in ((5, 3), (3, 4), (2, 5)):
+        with pytest.raises(ValueError, match=f"not the shares of client {sender} for client {receiver}"):
+            pair_from_bytes(plain, sender, receiver)
+
+
+def test_without_cryptography_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    library.cache_clear()
+    monkeypatch.setitem(sys.modules, "cryptography.exceptions", None)
+    with pytest.raises(ScenarioError, match=r"pip install 'flsim-des\[secagg\]'; mode fast does without"):
+        library()

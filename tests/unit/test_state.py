@@ -125,3 +125,15 @@ def test_another_file_is_refused(tmp_path, content):
     (tmp_path / "state").write_bytes(content)
     with pytest.raises(RunError, match="is not the state of a run"):
         read_state(tmp_path / "state")
+
+
+def test_numbers_of_numpy_come_back_as_numbers(tmp_path: Path) -> None:
+    write_state(tmp_path / "x", {"a": np.float64(1.5), "b": np.int64(7), "c": [np.bool_(True)]})
+    read = read_state(tmp_path / "x")
+    assert read == {"a": 1.5, "b": 7, "c": [True]}
+    assert [type(read[key]) for key in ("a", "b")] == [float, int]  # type: ignore[call-overload, index]
+
+
+def test_a_state_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="cannot be read: Is a directory"):
+        read_state(tmp_path)

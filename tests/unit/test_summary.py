@@ -2,8 +2,14 @@
 
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+
+from flsim.observe.edges import client_updates_by
 from flsim.observe.journal import Totals
-from flsim.observe.summary import Facts, summarise
+from flsim.observe.schemas import TASKS_SCHEMA
+from flsim.observe.summary import Facts, _way_to, summarise
+from flsim.observe.tables import EdgeTables
 from flsim.records import Outcome, VersionRecord
 from flsim.tasks import TrainingReport
 
@@ -111,3 +117,12 @@ def test_the_way_to_an_accuracy_is_counted_to_the_first_version_that_has_it() ->
     assert summary_of(*versions, target=0.75)["to_accuracy"] == reached
     not_reached = dict.fromkeys(reached) | {"target": 0.95}
     assert summary_of(*versions, target=0.95)["to_accuracy"] == not_reached
+
+
+def test_in_a_hierarchy_the_clients_updates_are_those_that_edges_had_used_by_then() -> None:
+    table = pa.table({"time_s": [0.0, 5.0, 20.0, 20.5], "tasks": [0, 3, 4, 8]})
+    edges = EdgeTables(TASKS_SCHEMA.empty_table(), table, np.zeros(3, np.int64))
+    assert [client_updates_by(edges, at) for at in (0.0, 19.9, 20.0, 99.0)] == [0, 3, 7, 15]
+    versions = [version(0, 0.1), version(1, None), version(2, 0.8)]
+    way = _way_to(0.75, versions, lambda time_s: client_updates_by(edges, time_s))
+    assert way == {"target": 0.75, "time_s": 20.0, "updates": 2, "client_updates": 7}

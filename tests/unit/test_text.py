@@ -177,6 +177,12 @@ def test_a_file_that_is_not_there_or_none(tmp_path: Path) -> None:
         load(Text(file=str(tmp_path)), 0.2, seed=1)
 
 
+def test_a_file_that_cannot_be_read_is_named() -> None:
+    with pytest.raises(ScenarioError) as refused:
+        load(Text(file="/proc/self/mem"), 0.2, seed=1)
+    assert str(refused.value) == "dataset text: /proc/self/mem cannot be read: Input/output error"
+
+
 def test_a_huge_file_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "huge.txt"
     with path.open("wb") as sparse:

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pytest
 
 from flsim.observe.excerpt import Excerpt
-from flsim.observe.schemas import ABSENCES_SCHEMA, ENDING_SCHEMA
+from flsim.observe.schemas import ABSENCES_SCHEMA, ENDING_SCHEMA, SECURE_SESSIONS_SCHEMA
+from flsim.observe.sessions import phase_events
 from flsim.observe.tables import spans
 from flsim.observe.timeline import FIRST_CLIENT_THREAD, SERVER, Deadlines, timeline, write_timeline
 from flsim.observe.trace_events import NETWORK
@@ -414,3 +415,49 @@ def test_clients_that_make_no_sense(clients: str):
 def test_stretches_that_make_no_sense(first: float, last: float | None):
     with pytest.raises(ValueError, match="must begin at zero or later"):
         Excerpt.of(None, first, last)
+
+
+def test_of_many_sessions_some_are_shown_whole():
+    phases = [(session, phase) for session in range(10) for phase in ("keys", "masked_input")]
+    rows = {
+        "session": [session for session, _ in phases],
+        "phase": [phase for _, phase in phases],
+        "members": 3, "dropped": 0, "threshold": 2,
+        "started_s": [float(session) for session, _ in phases],
+        "ended_s": [session + 0.5 for session, _ in phases],
+        "bytes_up": 5, "bytes_down": 7, "mode": "fast", "outcome": "completed",
+    }  # fmt: skip
+    columns = {name: value if isinstance(value, list) else [value] * 20 for name, value in rows.items()}
+    sessions = pa.table(columns, schema=SECURE_SESSIONS_SCHEMA)
+    every, some = list(phase_events(sessions, None)), list(phase_events(sessions, 8))
+    assert len(every) == 20
+    assert [event["args"]["session"] for event in some] == [0, 0, 3, 3, 6, 6, 9, 9]
+    assert some == [event for event in every if event["args"]["session"] % 3 == 0]
+    assert some[2]["args"] == {
+        "session": 3, "members": 3, "dropped": 0, "bytes up": 5, "bytes down": 7, "outcome": "completed",
+    }  # fmt: skip
+
+
+def test_deadlines_outside_of_a_part_are_not_marked(tmp_path):
+    tables = tables_of(tmp_path, synchronous_run())
+    deadlines = Deadlines(server=45.0)
+    whole = where(timeline(tables, "test", deadlines=deadlines)["traceEvents"], name="deadline")
+    assert whole
+    part = Excerpt(until_s=min(mark["ts"] for mark in whole) / 1e6 - 0.001)  # the tasks are in it
+    assert (
+        where(timeline(tables, "test", part=part, deadlines=deadlines)["traceEvents"], name="deadline")
+        == []
+    )
+
+
+@pytest.mark.parametrize(
+    ("part", "told"),
+    [
+        (Excerpt(), ""),
+        (Excerpt.of("0-9,17", None, None), "clients 0-9,17"),
+        (Excerpt.of(None, 5, None), "what overlaps 5 s to the end"),
+        (Excerpt.of("3", None, 20), "clients 3, what overlaps 0 s to 20 s"),
+    ],
+)
+def test_an_excerpt_says_what_it_is_of(part: Excerpt, told: str) -> None:
+    assert part.told() == told

@@ -87,6 +87,8 @@ def hashes_tell(case: Case, policy: Policy) -> Finding:
     if case.summary.get("scenario_sha256") != config.get("given_sha256"):
         return judged(False, "summary.json has another scenario_sha256 than the manifest")
     rows = case.tables.versions["model_sha256"].to_pylist()
+    if not (rows and lineage):
+        return judged(False, "the tables or the manifest have no version")
     said = [case.summary.get("model_sha256"), case.records[-1].post_model_sha256, lineage[-1].model_sha256]
     if any(model != rows[-1] for model in said):
         return judged(False, "summary, tables, log and manifest do not end with the same model")

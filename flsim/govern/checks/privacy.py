@@ -20,6 +20,8 @@ def cost(case: Case, policy: Policy) -> Finding:
     if not math.isfinite(case.epsilon):
         return judged(False, "epsilon is not finite")
     known = [record for record in case.records if record.epsilon_spent is not None]
+    if not known:
+        return judged(False, "no record says what it cost")
     dearest = max(known, key=lambda record: record.epsilon_spent or 0.0)
     epsilon, delta = known[-1].epsilon_total or 0.0, known[-1].delta_total or 0.0
     most = dearest.epsilon_spent or 0.0

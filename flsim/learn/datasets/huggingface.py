@@ -67,7 +67,7 @@ def load_huggingface(dataset: HuggingFace, test_share: float, seed: int) -> Samp
     if test is None:
         labels = _labels(train, dataset.label, names)
         if len(labels) < 2:
-            raise _refusal("has one row; it takes two, one to train on and one to test")
+            raise _refusal(f"has {len(labels)} rows; it takes two, one to train on and one to test")
         kept, tested = hold_out(labels, test_share, seed)
         train, test = train.select(kept), train.select(tested)
     arrays: dict[str, object] = {
