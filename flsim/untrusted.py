@@ -38,7 +38,8 @@ def json_of(content: bytes) -> Any:
     """
     try:
         said = json.loads(content)
-        if b"\\ud" in content or b"\\uD" in content:  # half a character, which no file can hold
+        # Half a character, which no file can hold: as an escape, as itself, or in UTF-16.
+        if b"\\ud" in content or b"\\uD" in content or b"\0" in content or not content.isascii():
             json.dumps(said, ensure_ascii=False).encode()
         return said
     except RecursionError as error:

@@ -20,12 +20,12 @@ from flsim.untrusted import MEBIBYTE, most_rows
 
 _UNPACKED_AT_LEAST, _UNPACKED_PER_BYTE = 128 * MEBIBYTE, 256  # bytes
 MOST_ID = 100_000_000
-"""Of a client: what is counted for each of them has to fit into the memory."""
+"""Of a client, an edge or a version: what is counted for each of them has to fit into the memory."""
 
 MOST_S = 1e15
 """Of virtual time, 30 million years: what pictures and traces make of more is no number any more."""
 
-_OF_CLIENTS = frozenset({"client", "edge"})
+_NUMBERED = frozenset({"client", "edge", "version"})
 
 
 def write_table(path: Path, table: pa.Table, compression: str = "zstd") -> None:
@@ -139,7 +139,7 @@ def _check(path: str, field: pa.Field, column: pa.ChunkedArray) -> None:
         lowest, highest = (each.as_py() for each in compute.min_max(column).values())
         if lowest is not None and lowest < 0:
             raise RunError(f"{path}: the column {field.name} has {lowest}; expected none below 0")
-        if highest is not None and field.name in _OF_CLIENTS and highest >= MOST_ID:
+        if highest is not None and field.name in _NUMBERED and highest >= MOST_ID:
             raise RunError(f"{path}: the column {field.name} has {highest}; at most {MOST_ID:,} are there")
     elif pa.types.is_floating(field.type) and field.name.endswith("_s"):
         lowest, highest = (each.as_py() for each in compute.min_max(column).values())

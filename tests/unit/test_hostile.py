@@ -30,6 +30,7 @@ from flsim.scenario.own_data import HuggingFace
 from flsim.scenario.patterns import what_is_wrong
 from flsim.scenario.text import Text
 from flsim.sweeping.grid import grid_of, variations
+from flsim.untrusted import json_of
 from tests.fuzz.journals import journal_of
 
 # YAML, sweeps, folders
@@ -133,6 +134,15 @@ def finished(tmp_path: Path) -> Path:
         (folder / f"{name}.parquet").write_bytes((corpus / name / f"{name}.parquet").read_bytes())
     (folder / "scenario.yaml").write_bytes((corpus / "run_scenario" / "scenario.yaml").read_bytes())
     return folder
+
+
+@pytest.mark.parametrize(
+    "content", [b'"\\ud800"', b'{"a": "\\uD800"}', b'"\xed\xa0\x80"', '"\\ud800"'.encode("utf-16")]
+)
+def test_half_a_character_is_no_json(content: bytes) -> None:
+    assert json_of('{"a": "é😀"}'.encode()) == json_of(b'{"a": "\\u00e9\\ud83d\\ude00"}') == {"a": "é😀"}
+    with pytest.raises(ValueError, match="surrogates not allowed"):
+        json_of(content)
 
 
 # Tables
