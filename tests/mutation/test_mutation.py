@@ -50,7 +50,7 @@ def test_ids_are_unique_and_every_pattern_finds_a_module() -> None:
             assert len(set(ids)) == len(ids)
 
 
-SAMPLES = {"staleness": 30, "max-min": 24, "aggregation": 24, "server optimisers": 30}
+SAMPLES = {"staleness": 30, "max-min": 10, "aggregation": 24, "server optimisers": 30}
 
 
 @pytest.mark.slow
