@@ -8,9 +8,11 @@ from simpy import Environment
 
 from flsim.sim.clock import call_at
 from flsim.sim.network.link import Link
+from flsim.sim.network.mesh import FairMesh, FairRoute
 from flsim.sim.network.private import PrivateLink
 from flsim.sim.network.transfer import Transfer
 from flsim.sim.series import Series, Steady, steps
+from tests.rounds import WIDE
 
 
 class Flow(NamedTuple):
@@ -50,6 +52,11 @@ def single(link_class: Any, capacity: float | Series | None) -> Build:
         return [link_class(env, capacity if isinstance(capacity, Series) else Steady(capacity))]
 
     return build
+
+
+def one_link_of_a_mesh(env: Environment, capacity: Series) -> FairRoute:
+    """Return the way over a link of a mesh that is to behave as a link alone does."""
+    return FairMesh(env, [Steady(WIDE), capacity]).route([0, 1])
 
 
 def rate_of(transfer: Transfer) -> float:

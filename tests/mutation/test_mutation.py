@@ -54,7 +54,7 @@ SAMPLES = {
     "staleness": 30,
     "strategies": 60,
     "selections": 40,
-    "max-min": 24,
+    "max-min": 10,
     "aggregation": 24,
     "server optimisers": 30,
 }

@@ -8,15 +8,9 @@ from simpy import Environment
 
 from flsim.sim.clock import SHARE
 from flsim.sim.network.fair import FairLink
-from flsim.sim.network.mesh import FairMesh
 from flsim.sim.network.sharing import Alarm
-from flsim.sim.series import Series, Steady
-from tests.flows import Drive, Flow, changing, single
+from tests.flows import Drive, Flow, changing, one_link_of_a_mesh, single
 from tests.rounds import WIDE, exactly
-
-
-def one_link_of_a_mesh(env: Environment, capacity: Series) -> Any:
-    return FairMesh(env, [Steady(WIDE), capacity]).route([0, 1])
 
 
 class Counting(Environment):

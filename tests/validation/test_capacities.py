@@ -8,18 +8,11 @@ from simpy import Environment
 
 from flsim.sim.network.fair import FairLink
 from flsim.sim.network.fifo import FifoLink
-from flsim.sim.network.mesh import FairMesh
 from flsim.sim.network.private import PrivateLink
 from flsim.sim.network.transfer import Transfer
-from flsim.sim.series import Series, Steady
-from tests.flows import Build, Drive, Flow, changing, rate_of, single
+from tests.flows import Build, Drive, Flow, changing, one_link_of_a_mesh, rate_of, single
 from tests.memory import simulated
 from tests.rounds import MEGA, WIDE, cohort, exactly
-
-
-def one_link_of_a_mesh(env: Environment, capacity: Series) -> Any:
-    return FairMesh(env, [Steady(WIDE), capacity]).route([0, 1])
-
 
 EVERY_LINK = pytest.mark.parametrize(
     "link_class", [FairLink, FifoLink, PrivateLink, one_link_of_a_mesh], ids=lambda made: made.__name__

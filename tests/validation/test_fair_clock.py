@@ -3,19 +3,12 @@
 from typing import Any
 
 import pytest
-from simpy import Environment
 
 from flsim.sim.network.fair import FairLink
-from flsim.sim.network.mesh import FairMesh
-from flsim.sim.series import Series, Steady
-from tests.flows import Drive, Flow, changing, single
+from tests.flows import Drive, Flow, changing, one_link_of_a_mesh, single
 from tests.rounds import MEGA, WIDE, exactly
 
 TERA = 1e12
-
-
-def one_link_of_a_mesh(env: Environment, capacity: Series) -> Any:
-    return FairMesh(env, [Steady(WIDE), capacity]).route([0, 1])
 
 
 FAIR = pytest.mark.parametrize("link_class", [FairLink, one_link_of_a_mesh], ids=lambda made: made.__name__)
