@@ -14,6 +14,7 @@ from flsim.govern.manifest import is_governed, manifest_bytes, parsed
 from flsim.observe.folder import SCENARIO
 from flsim.running import run
 from flsim.scenario import Scenario, read_scenario
+from flsim.scenario.tracking import CsvTracker
 from flsim.scenario.workload import TorchWorkload
 from flsim.sim.surroundings import Watch
 from flsim.sim.world import unwatched
@@ -59,12 +60,17 @@ def replay(folder: Path, out: Path | None = None, watch: Watch = unwatched) -> R
 
 
 def _moved(scenario: Scenario, parent: Path) -> Scenario:
-    """Return the scenario of the replay: its files go elsewhere, and nobody signs them."""
+    """Return the scenario of the replay: its files go elsewhere, nobody signs them, and no tracker hears of it.
+
+    But for the one whose file is among the run's.
+    """
     output = scenario.output.model_copy(update={"dir": str(parent)})
     governance = scenario.governance
     if governance is not None:
         governance = governance.model_copy(update={"sign": None})
-    return scenario.model_copy(update={"output": output, "governance": governance})
+    tracking = tuple(tracker for tracker in scenario.tracking if isinstance(tracker, CsvTracker))
+    changes = {"output": output, "governance": governance, "tracking": tracking}
+    return scenario.model_copy(update=changes)
 
 
 def _elsewise(folder: Path) -> dict[str, tuple[str | None, str | None]]:

@@ -3,6 +3,7 @@
 import gzip
 import json
 import shutil
+import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -196,6 +197,18 @@ def test_a_replay_is_not_signed(tmp_path: Path) -> None:
     assert not (tmp_path / "again" / "timed" / "governance" / "manifest.sig").exists()
 
 
+def test_a_replay_tells_no_tracker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was told once is not told again, and the tracker's package need not be here."""
+    pytest.importorskip("tensorboard")
+    folder = run_in(tmp_path, timed(tracking=[{"kind": "csv"}, {"kind": "tensorboard"}]))
+    assert (folder / "tensorboard").is_dir()
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    replayed = replay(folder, tmp_path / "again")
+    assert replayed.reproduced
+    assert "tracked.csv" in replayed.compared.same
+    assert not (tmp_path / "again" / "timed" / "tensorboard").exists()
+
+
 # Tables
 
 
@@ -375,6 +388,7 @@ def test_both_runs_of_a_determinism_check_have_their_own_number_of_workers() -> 
         scenario_from(trained(executor=each)) for each in ({"kind": "serial"}, {"kind": "processes"})
     )
     assert not any(change.startswith("executor") for change in _changes(alone, SECOND))
+    assert "tracking=[]" in _changes(alone, FIRST)
     assert [_changes(spread, around)[-1] for around in (FIRST, SECOND)] == [
         "executor.workers=1",
         "executor.workers=3",
