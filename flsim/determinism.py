@@ -55,7 +55,7 @@ def check_determinism(file: Path, overrides: Sequence[str] = (), *, timing_only:
 
 
 def _changes(scenario: Scenario, around: Surroundings) -> list[str]:
-    """Return what is changed of the scenario: how many work on it, and that nothing is drawn, signed or tracked."""
+    """Return what is changed of the scenario: how many work on it; nothing is drawn, signed or tracked."""
     changes = ["output.plots=false", "output.report=false", "governance=null", "tracking=[]"]
     for key in ("workers", "threads"):
         if key in type(scenario.executor).model_fields:

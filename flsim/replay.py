@@ -60,9 +60,9 @@ def replay(folder: Path, out: Path | None = None, watch: Watch = unwatched) -> R
 
 
 def _moved(scenario: Scenario, parent: Path) -> Scenario:
-    """Return the scenario of the replay: its files go elsewhere, nobody signs them, and no tracker hears of it.
+    """Return the scenario of the replay: its files go elsewhere, and nobody signs them.
 
-    But for the one whose file is among the run's.
+    No tracker hears of it, but for the one whose file is among the run's.
     """
     output = scenario.output.model_copy(update={"dir": str(parent)})
     governance = scenario.governance

@@ -21,6 +21,7 @@ ON_RUNS = (
     "replay",
     "report",
     "resume",
+    "rollback",
     "sign",
     "track",
     "ui",
