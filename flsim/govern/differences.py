@@ -24,7 +24,7 @@ TOLD_APART = {
     "summary.json": ("wall_time_s", "scenario_sha256", "tracking"),
     _MANIFEST: ("environment", "artefacts", "config", "seal"),
 }
-"""Keys that differ between two runs of one scenario: by the clock on the wall, the machine, the place, who is told."""
+"""Keys that differ between two runs of one scenario: by clocks, the machine, the place, and who is told."""
 
 _COMPARED = frozenset({".parquet", ".json", ".jsonl", ".csv", ".gz", ".pt", ".safetensors"})
 _FOLDERS = ("", FOLDER, "checkpoints")  # of a run's own
