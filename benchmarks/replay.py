@@ -22,12 +22,13 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[1]
 SCENARIOS = REPOSITORY / "scenarios"
+_SHORT = "stop={updates: 10}"
 STAND_INS = {
-    "cifar10_resnet": ("digits for its images", ["workload.data.dataset={kind: digits}"]),
-    "femnist_writers": ("letters of noise", ["workload.data.dataset.root={folder}/noise"]),
+    "cifar10_resnet": ("ten updates, on digits", ["workload.data.dataset={kind: digits}", _SHORT]),
+    "femnist_writers": ("ten updates, on noise", ["workload.data.dataset.root={folder}/noise", _SHORT]),
 }
 TIMING_ONLY = ("llama7b_lora_timing",)
-EXTRAS = "privacy,secagg,llm,text,mnist5k,governance"
+EXTRAS = "privacy,secagg,llm,text,mnist5k,governance,tensorboard"
 
 
 def main() -> int:
@@ -74,7 +75,7 @@ def reproduced(file: Path, folder: Path, python: str, overrides: Sequence[str]) 
     replay = [python, "-m", "flsim", "replay", str(folder / "first" / file.stem)]
     again = subprocess.run(replay, cwd=away, capture_output=True, text=True, check=False)
     said = (again.stdout or again.stderr).strip().splitlines()
-    with_what = f" (with {instead})" if instead else ""
+    with_what = f" ({instead})" if instead else ""
     _tell(file, began, (said[0] if again.returncode == 0 else " ".join(said)) + with_what)
     return again.returncode == 0
 
