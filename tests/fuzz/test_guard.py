@@ -86,7 +86,7 @@ def test_what_an_input_may_not_do_is_a_fault(tmp_path: Path) -> None:
     for said, does in faults.items():
         found = _said(tmp_path / "kept", does)
         assert found, said
-        assert said in found[0], (said, found)
+        assert any(said in each for each in found), (said, found)  # what takes much may take long, too
     assert outside.read_text() == "theirs"
     assert (tmp_path / "kept" / "tried.0").exists()  # the input is kept
 

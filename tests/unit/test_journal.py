@@ -16,7 +16,8 @@ from flsim.observe.files import whole_file
 from flsim.observe.folder import open_folder, reopen_folder
 from flsim.observe.journal import ParquetJournal
 from flsim.observe.schemas import CLIENTS_SCHEMA, METADATA_SCHEMA, TASKS_SCHEMA, VERSIONS_SCHEMA
-from flsim.observe.tables import _fitting, read_tables, records_sha256, task_records, version_records
+from flsim.observe.table_file import fitting
+from flsim.observe.tables import read_tables, records_sha256, task_records, version_records
 from flsim.records import AbsenceRecord, MetadataRecord, Outcome, TaskRecord, VersionRecord
 from flsim.scenario.attack import Campaign
 from tests.unit.recorded import ClientRecord, Run, synchronous_run, write, write_fleet
@@ -345,14 +346,11 @@ def test_who_attacked_needs_the_tasks(tmp_path):
         write_attacked(tmp_path, campaign)
 
 
-@pytest.mark.parametrize("of", [{}, {"of": "tasks"}])
-def test_a_column_that_is_missing_is_named_with_its_table(of):
+def test_a_column_that_is_missing_is_named_with_its_table():
     table = pa.table({"task": [1]})
     schema = pa.schema([("task", pa.int64()), ("client", pa.int64()), ("ended_s", pa.float64())])
-    name = of.get("of", "")
     with pytest.raises(RunError) as refused:
-        _fitting(Path("x.flsim"), name, table, schema)
-    of = f"{name}: " if name else ""
+        fitting("x.flsim: tasks", table, schema)
     assert str(refused.value) == (
-        f"x.flsim: {of}has no column client, ended_s; it is not a table of this flsim"
+        "x.flsim: tasks has no column client, ended_s; it is not a table of this flsim"
     )
