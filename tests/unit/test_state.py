@@ -135,5 +135,5 @@ def test_numbers_of_numpy_come_back_as_numbers(tmp_path: Path) -> None:
 
 
 def test_a_state_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="cannot be read: .* is a folder, not a file"):
+    with pytest.raises(RunError, match=r"cannot be read: .* is a folder, not a file"):
         read_state(tmp_path)
