@@ -72,8 +72,11 @@ def table_within_limits(
         _refuse_bomb(where, file, size)
         words = [field.name for field in file.schema_arrow if pa.types.is_string(field.type)]
     with parquet.ParquetFile(source(), read_dictionary=words) as file:
-        if schema is not None:
-            _check_columns(where, file.schema_arrow.names, schema)
+        names = file.schema_arrow.names
+        if schema is None:
+            _check_names(where, names, names)
+        else:
+            _check_columns(where, names, schema)
         table = file.read(columns=None if schema is None else schema.names)
     table = _spelled(where, table, words, size)
     table.validate(full=True)  # offsets, codes of dictionaries, UTF-8
@@ -104,7 +107,11 @@ def _refuse_bomb(path: str, file: parquet.ParquetFile, size: int) -> None:
 def _check_columns(path: str, names: Sequence[str], schema: pa.Schema) -> None:
     if missing := [name for name in schema.names if name not in names]:
         raise RunError(f"{path} has no column {', '.join(missing)}; it is not a table of this flsim")
-    if twice := [name for name in schema.names if names.count(name) > 1]:
+    _check_names(path, names, schema.names)
+
+
+def _check_names(path: str, names: Sequence[str], needed: Sequence[str]) -> None:
+    if twice := [name for name in dict.fromkeys(needed) if names.count(name) > 1]:
         raise RunError(f"{path} has more than one column {', '.join(twice)}")
 
 

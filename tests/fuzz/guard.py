@@ -71,10 +71,10 @@ class Guard:
         """Count memory from here on: what the parsers take for themselves is there by now."""
         self._before, self.grown, self.slowest_s = peak_bytes(), 0, 0.0
 
-    def fault(self, target: Target, content: bytes) -> str | None:
+    def fault(self, target: Target, content: bytes, limit_s: float = LIMIT_S) -> str | None:
         """Read an input, and return what was wrong about that: a traceback, or a sentence."""
         try:
-            with self._watched():
+            with self._watched(limit_s):
                 target.parse(content)
         except FlsimError as error:
             if not str(error).strip():
@@ -91,9 +91,9 @@ class Guard:
         return None
 
     @contextmanager
-    def _watched(self) -> Iterator[None]:
+    def _watched(self, limit_s: float) -> Iterator[None]:
         begun_s = time.process_time()
-        signal.setitimer(signal.ITIMER_PROF, LIMIT_S)
+        signal.setitimer(signal.ITIMER_PROF, limit_s)
         self._watching = True
         try:
             yield

@@ -247,7 +247,7 @@ def _frame(name: bytes, body: bytes, frames: Sequence[Frame], random: Random) ->
         rows = pa.Table.from_batches([pa.ipc.read_record_batch(pa.py_buffer(body), schema)])
         changed = random.choice(_TABLE_CHANGES)(rows, random).combine_chunks().to_batches()
         return bytes(changed[0].serialize())
-    except (IndexError, pa.ArrowException, OSError):
+    except (IndexError, ValueError, pa.ArrowException, OSError):  # of a schema that was changed before
         return _flip(_flip(body, random, ()), random, ())
 
 

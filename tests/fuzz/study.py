@@ -13,6 +13,7 @@ from tests.fuzz.target import Target, corpus
 
 _FORK = multiprocessing.get_context("fork")
 _ALONE_S = 1800  # for a process that neither Python nor a signal can stop
+IMPORTS_S = 60.0  # of the processor's time for the inputs that come first
 _SILENT = "the process has died, or hangs; its last input is kept"
 
 
@@ -32,7 +33,7 @@ def in_this_process(target: Target, inputs: int, seed: int, kept: Path | None = 
     logging.disable(logging.CRITICAL)  # what a reader is warned of
     guard, told = Guard(), Told(target.name)
     for content in corpus(target):
-        guard.fault(target, content)  # so that all is imported
+        guard.fault(target, content, IMPORTS_S)  # so that all is imported
     guard.begin()
     seen: set[str] = set()
     for number in range(inputs):

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Values = NDArray[np.float64]
+_WHOLE = 2.0**51
 
 
 class Histogram(NamedTuple):
@@ -25,7 +26,8 @@ def histogram(values: Values, most_bins: int = 40) -> Histogram:
     [1, 2, 0, 1]
     """
     low, high = float(values.min()), float(values.max())
-    if np.array_equal(values, np.round(values)) and high - low < most_bins:
+    told_apart = -_WHOLE < low <= high < _WHOLE  # whole numbers and halves are
+    if told_apart and np.array_equal(values, np.round(values)) and high - low < most_bins:
         edges = np.arange(low - 0.5, high + 1.0)
     else:
         width = _round_width((high - low) / most_bins or abs(high) or 1.0)
