@@ -156,6 +156,8 @@ def _check(path: str, field: pa.Field, column: pa.ChunkedArray) -> None:
             raise RunError(f"{path}: the column {field.name} has a time that no run has; {why}")
     elif field.name == "outcome" and pa.types.is_dictionary(field.type):
         words = set(compute.unique(column.cast(pa.string())).to_pylist())
+        if pa.types.is_dictionary(column.type):  # those that no row has are hashed with the others
+            words.update(str(word) for chunk in column.chunks for word in chunk.dictionary.to_pylist())
         if unknown := sorted(words - set(Outcome)):
             hint = nearest(unknown[0], Outcome)
             accepted = ", ".join(Outcome)

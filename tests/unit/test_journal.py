@@ -354,3 +354,13 @@ def test_a_column_that_is_missing_is_named_with_its_table():
     assert str(refused.value) == (
         "x.flsim: tasks has no column client, ended_s; it is not a table of this flsim"
     )
+
+
+@pytest.mark.parametrize("word", ["di3carded", None])
+def test_an_outcome_that_no_row_has_is_checked_with_the_others(word):
+    """It would be hashed with them."""
+    words = pa.array([Outcome.AGGREGATED.value, word], pa.string())
+    column = pa.DictionaryArray.from_arrays(pa.array([0, 0], pa.int8()), words)
+    schema = pa.schema([TASKS_SCHEMA.field("outcome")])
+    with pytest.raises(RunError, match=f"no outcome is '{word}'; accepted: aggregated"):
+        fitting("x", pa.table({"outcome": column}), schema)
