@@ -13,10 +13,11 @@ _FORMULA = re.compile(r"[=+\-@\t\r]")
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[-+]?(?:inf|nan)")
 
 
-def content_of(path: Path, most: int = MOST_BYTES) -> bytes:
+def content_of(path: Path, most: int | None = MOST_BYTES) -> bytes:
     """Return what a regular file holds. Raises OSError, or ValueError if it has more than `most` bytes.
 
-    So it does for a pipe or a device: reading one may never end.
+    So it does for a pipe or a device: reading one may never end. `most`: None for as many as there are,
+    where what becomes of them takes no more room than they do.
     """
     facts = path.stat()
     if stat.S_ISDIR(facts.st_mode):
@@ -24,8 +25,8 @@ def content_of(path: Path, most: int = MOST_BYTES) -> bytes:
     if not stat.S_ISREG(facts.st_mode):
         raise ValueError("not a regular file")
     with path.open("rb") as file:
-        content = file.read(most + 1)
-    if len(content) > most:
+        content = file.read(-1 if most is None else most + 1)
+    if most is not None and len(content) > most:
         raise ValueError(f"larger than {most / MEBIBYTE:g} MiB")
     return content
 
@@ -58,6 +59,11 @@ def most_rows(size: int) -> int:
     records says something of its own, such as an instant, which takes room.
     """
     return 250_000 + 4 * size
+
+
+def most_unpacked(size: int) -> int:
+    """Return how many bytes the columns of a Parquet file of so many bytes may unpack to."""
+    return 128 * MEBIBYTE + 256 * size
 
 
 def is_number(value: object) -> bool:

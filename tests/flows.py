@@ -1,12 +1,13 @@
 """Flows over links, driven directly: no fleet, no server, no strategy."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from simpy import Environment
 
 from flsim.sim.clock import call_at
+from flsim.sim.network.basin import Basin
 from flsim.sim.network.link import Link
 from flsim.sim.network.mesh import FairMesh, FairRoute
 from flsim.sim.network.private import PrivateLink
@@ -113,3 +114,17 @@ def carry(
 ) -> Carried:
     """Carry the flows over one link of a class."""
     return Drive(single(link_class, capacity), flows).run(watch)
+
+
+class Kept:
+    """The most entries that a fair link's heaps have had while it was driven, and the most live flows."""
+
+    def __init__(self, drive: Drive) -> None:
+        self._basin: Basin = drive.links[0]._basin  # type: ignore[attr-defined]
+        self.entries = self.flows = 0
+
+    def see(self, live: Collection[int]) -> None:
+        basin = self._basin
+        heaps = (basin._open_ends, basin._open_limits, basin._capped_ends, basin._capped_limits)
+        self.flows = max(self.flows, len(live))
+        self.entries = max(self.entries, *map(len, heaps))

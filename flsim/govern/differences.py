@@ -14,7 +14,7 @@ from flsim.errors import RunError
 from flsim.govern.manifest import FOLDER, MANIFEST
 from flsim.govern.segments import TEXTS
 from flsim.observe.table_file import read_table
-from flsim.untrusted import MEBIBYTE, content_of, json_of
+from flsim.untrusted import MEBIBYTE, MOST_BYTES, content_of, json_of
 
 MOST_UNPACKED = 256 * MEBIBYTE
 """Of a packed file: a timeline of as many events as are written takes a fifth of that."""
@@ -27,6 +27,7 @@ TOLD_APART = {
 """Keys that differ between two runs of one scenario: by clocks, the machine, the place, and who is told."""
 
 _COMPARED = frozenset({".parquet", ".json", ".jsonl", ".csv", ".gz", ".pt", ".safetensors"})
+_TENSORS = (".pt", ".safetensors")  # compared byte by byte, however large a model is
 _FOLDERS = ("", FOLDER, "checkpoints")  # of a run's own
 _INSTANTS = ("time_s", "ended_s", "virtual_time_s")
 _MISSING = "(missing)"
@@ -124,7 +125,7 @@ def _difference(first: Path, second: Path, name: str, ignored: Collection[str]) 
 def _content(path: Path) -> bytes:
     try:
         if path.suffix != ".gz":
-            return content_of(path)
+            return content_of(path, None if path.suffix in _TENSORS else MOST_BYTES)
         with gzip.open(path) as file:
             content = file.read(MOST_UNPACKED + 1)
         if len(content) > MOST_UNPACKED:

@@ -157,8 +157,9 @@ class TorchLearner:
         return self._report(clients)
 
     def save(self, path: Path) -> None:
-        """Write all that the rest of the run depends on to a file."""
-        write_state(path, self.state())
+        """Write all that the rest of the run depends on to a file, and how weights lie in a vector."""
+        module = {"shapes": self._parts.layout.shapes, "entries": self._parts.entries}
+        write_state(path, {"module": module, **self.state()})
 
     def load(self, path: Path) -> None:
         """Go on from what `save` has written."""
@@ -178,7 +179,6 @@ class TorchLearner:
         return {
             "executor": self._parts.chosen.kind,
             "current": self._current,
-            "module": {"shapes": self._parts.layout.shapes, "entries": self._parts.entries},
             "versions": {number: [one.weights, one.memory] for number, one in self._versions.items()},
             "dispatched_s": self._dispatched_s,
             "open": dict(self._open),

@@ -60,7 +60,7 @@ def read_state(path: Path) -> State:
     from safetensors.torch import load
 
     try:
-        loaded = load(content_of(path))
+        loaded = load(content_of(path, most=None))
         tree = json_of(loaded.pop(_TREE).numpy().tobytes())
         tensors = {name: _laid(loaded[name], how) for name, how in tree["tensors"].items()}
         return _unpacked(tree["data"], tensors)

@@ -16,9 +16,8 @@ import pyarrow.parquet as parquet
 from flsim.errors import RunError, nearest
 from flsim.observe.files import whole_file
 from flsim.records import Outcome
-from flsim.untrusted import MEBIBYTE, most_rows
+from flsim.untrusted import most_rows, most_unpacked
 
-_UNPACKED_AT_LEAST, _UNPACKED_PER_BYTE = 128 * MEBIBYTE, 256  # bytes
 MOST_ID = 100_000_000
 """Of a client, an edge or a version: what is counted for each of them has to fit into the memory."""
 
@@ -100,7 +99,7 @@ def _refuse_bomb(path: str, file: parquet.ParquetFile, size: int) -> None:
     if facts.num_rows > most_rows(size):
         raise RunError(f"{path}: {facts.num_rows:,} rows in {size:,} bytes; it is not a table of a run")
     unpacked = sum(facts.row_group(place).total_byte_size for place in range(facts.num_row_groups))
-    if not 0 <= unpacked <= _UNPACKED_AT_LEAST + _UNPACKED_PER_BYTE * size:
+    if not 0 <= unpacked <= most_unpacked(size):
         raise RunError(f"{path}: {unpacked:,} bytes packed into {size:,}; it is not a table of a run")
 
 
@@ -126,7 +125,7 @@ def _spelled(path: str, table: pa.Table, words: Sequence[str], size: int) -> pa.
                 compute.sum(compute.binary_length(chunk.dictionary).take(chunk.indices)).as_py() or 0
                 for chunk in column.chunks
             )
-            if length > _UNPACKED_AT_LEAST + _UNPACKED_PER_BYTE * size:
+            if length > most_unpacked(size):
                 raise RunError(f"{path}: the texts of the column {name} take {length:,} bytes")
             place = table.column_names.index(name)
             field = table.schema.field(place).with_type(pa.string())

@@ -14,7 +14,7 @@ from flsim.sim.network.fair import FairLink
 from flsim.sim.network.mesh import FairMesh
 from flsim.sim.network.transfer import Transfer
 from flsim.sim.series import Series
-from tests.flows import Build, Carried, Drive, Flow, carry, changing, rate_of, single
+from tests.flows import Build, Carried, Drive, Flow, Kept, carry, changing, rate_of, single
 
 # Equal values on purpose: half of everything comes from a short list.
 LIMITS = st.one_of(
@@ -353,19 +353,15 @@ def test_the_heaps_of_a_link_that_is_never_empty_stay_small() -> None:
     """One flow outlasts 10,000 others; the heaps hold no more than a multiple of the live flows."""
     flows = [Flow(1e3, 10**9), *busy_flows(10_000, seed=1)]
     drive = Drive(single(FairLink, 1e6), flows)
-    basin = drive.links[0]._basin  # type: ignore[attr-defined]
-    most_live, most_entries = 0, 0
+    kept = Kept(drive)
 
     def check(env: Environment, live: dict[int, Transfer]) -> None:
-        nonlocal most_live, most_entries
-        heaps = (basin._open_ends, basin._open_limits, basin._capped_ends, basin._capped_limits)
-        most_live = max(most_live, len(live))
-        most_entries = max(most_entries, *(len(heap) for heap in heaps))
+        kept.see(live)
         assert env.now > 10_500 or 0 in live
 
     drive.run(check)
-    assert most_live < 200
-    assert most_entries <= 4 * most_live + 65
+    assert kept.flows < 200
+    assert kept.entries <= 4 * kept.flows + 65
 
 
 def test_a_long_busy_period_accumulates_no_error() -> None:

@@ -7,7 +7,7 @@ import flsim.sim.network.basin
 from flsim.sim.network.basin import Basin, FairTransfer
 from flsim.sim.network.fair import FairLink
 from flsim.sim.network.transfer import Transfer
-from tests.flows import Drive, Flow, carry, single
+from tests.flows import Drive, Flow, Kept, carry, single
 from tests.rounds import MEGA, WIDE
 
 
@@ -30,19 +30,15 @@ def test_the_heaps_of_a_link_forget_who_was_withdrawn(limit: float, staying: int
     flows = [Flow(limit, 10 * MEGA)] * staying
     flows += [Flow(limit * 0.9, 20 * MEGA, start / 10, start / 10 + 0.05) for start in range(400)]
     drive = Drive(single(FairLink, 1e6), flows)
-    basin = basin_of(drive)
-    most_live, most_entries = 0, 0
+    kept = Kept(drive)
 
     def check(env: Environment, live: dict[int, Transfer]) -> None:
-        nonlocal most_live, most_entries
-        heaps = (basin._open_ends, basin._open_limits, basin._capped_ends, basin._capped_limits)
-        most_live = max(most_live, len(live))
-        most_entries = max(most_entries, *(len(heap) for heap in heaps))
+        kept.see(live)
         assert env.now > 40 or len(live) >= staying
 
     drive.run(check)
-    assert most_live == staying + 1
-    assert most_entries <= 4 * most_live + 65
+    assert kept.flows == staying + 1
+    assert kept.entries <= 4 * kept.flows + 65
 
 
 def test_entries_that_are_out_of_date_are_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

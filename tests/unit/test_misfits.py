@@ -113,6 +113,8 @@ def test_equal_weights_are_what_privacy_needs_and_no_reason_to_refuse_a_run() ->
     """The cases above are refused for what they say, and not for the rest of them."""
     from flsim.scenario import scenario_from
 
-    scenario_from(timed(strategy=EQUAL, privacy=NOISY))
-    scenario_from(in_two())
-    scenario_from(by_day(profile=[0] * 23 + [1]))
+    private = scenario_from(timed(strategy=EQUAL, privacy=NOISY))
+    assert (private.strategy.weighting, private.privacy is None) == ("equal", False)
+    assert scenario_from(in_two()).hierarchy is not None
+    availability = scenario_from(by_day(profile=[0] * 23 + [1])).fleet.availability
+    assert availability.profile == (0,) * 23 + (1,)

@@ -137,3 +137,13 @@ def test_numbers_of_numpy_come_back_as_numbers(tmp_path: Path) -> None:
 def test_a_state_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"cannot be read: .* is a folder, not a file"):
         read_state(tmp_path)
+
+
+@pytest.mark.slow
+def test_a_state_of_more_than_a_gibibyte_is_read_again(tmp_path: Path) -> None:
+    """As that of a large model is, or of many clients that remember: only what is JSON is limited."""
+    write_state(tmp_path / "large", {"weights": torch.full((270_000_000,), 1.5)})
+    assert (tmp_path / "large").stat().st_size > 2**30
+    weights = read_state(tmp_path / "large")["weights"]  # type: ignore[call-overload, index]
+    assert (weights.shape, float(weights[-1])) == ((270_000_000,), 1.5)
+    (tmp_path / "large").unlink()

@@ -322,7 +322,7 @@ def test_the_links_carry_the_bytes_of_the_stages(tmp_path, run):
             for task in run.tasks
             if len(spans(task)) > stage
         ]
-        for now, level in points[::7]:
+        for now, level in points:
             expected = sum(
                 8 * moved / (end - start) for start, end, moved in transfers if start <= now + 1e-7 < end
             )

@@ -21,7 +21,7 @@ from flsim.learn.datasets.arrays import samples_of
 from flsim.learn.datasets.holdout import hold_out
 from flsim.learn.datasets.samples import Samples, load
 from flsim.scenario.own_data import HuggingFace
-from flsim.untrusted import MEBIBYTE, content_of, json_of, most_rows, read_json
+from flsim.untrusted import content_of, json_of, most_rows, most_unpacked, read_json
 
 
 def _of_json(path: str) -> pa.Table:
@@ -39,7 +39,7 @@ def _of_parquet(path: str) -> pa.Table:
     with pa_parquet.ParquetFile(path) as file:
         facts = file.metadata
         unpacked = sum(facts.row_group(place).total_byte_size for place in range(facts.num_row_groups))
-        if facts.num_rows > most_rows(size) or not 0 <= unpacked <= 128 * MEBIBYTE + 256 * size:
+        if facts.num_rows > most_rows(size) or not 0 <= unpacked <= most_unpacked(size):
             raise ValueError(f"{facts.num_rows:,} rows of {unpacked:,} bytes packed into {size:,}")
         return file.read()
 

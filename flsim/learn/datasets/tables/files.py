@@ -3,6 +3,7 @@
 from codecs import getincrementaldecoder
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -97,6 +98,12 @@ class CsvFile:
 
     def _check_text(self) -> None:
         """Raise ScenarioError unless all is UTF-8: of rows that are not, pyarrow complains by itself."""
+        if self._undecodable is not None:
+            raise ScenarioError(f"{self.path} is not UTF-8: see its byte {self._undecodable:,}; convert it")
+
+    @cached_property
+    def _undecodable(self) -> int | None:
+        """The place of the first byte that is not UTF-8, if there is one. It takes a pass over the file."""
         decoder, read = getincrementaldecoder("utf-8")(), 0
         try:
             with self.path.open("rb") as file:
@@ -105,10 +112,10 @@ class CsvFile:
                     read += len(block)
             decoder.decode(b"", final=True)
         except UnicodeDecodeError as error:
-            place = read + len(block) - len(error.object) + error.start
-            raise ScenarioError(f"{self.path} is not UTF-8: see its byte {place:,}; convert it") from error
+            return read + len(block) - len(error.object) + error.start
         except OSError as error:
             raise _unreadable(self.path, error) from error
+        return None
 
     def _check(self, broken: Sequence[csv.InvalidRow]) -> None:
         if broken:
