@@ -179,6 +179,14 @@ def test_a_column_that_no_run_has_is_refused(tmp_path: Path) -> None:
         read_table(tmp_path / "x.parquet")
 
 
+def test_a_column_that_stands_twice_is_refused_with_and_without_a_schema(tmp_path: Path) -> None:
+    twice = pa.table([pa.array(["a"]), pa.array(["b"])], names=["client", "client"])
+    parquet.write_table(twice, tmp_path / "x.parquet")
+    for schema in (None, pa.schema([("client", pa.string())])):
+        with pytest.raises(RunError, match="has more than one column client"):
+            read_table(tmp_path / "x.parquet", schema)
+
+
 def test_a_task_of_a_client_that_cannot_be_there_is_refused(finished: Path) -> None:
     table = parquet.read_table(finished / "tasks.parquet")
     clients = np.full(table.num_rows, 50_000_000)  # of each of them, pictures would keep five numbers

@@ -272,6 +272,8 @@ def test_whole_numbers_have_a_bin_each_and_shares_end_at_one() -> None:
     found = histogram(np.array([3.0, 3.0, 5.0]))
     assert found.edges.tolist() == [2.5, 3.5, 4.5, 5.5]
     assert found.counts.tolist() == [2, 0, 1]
+    huge = histogram(np.full(9, 2.0**63))  # no half lies beside it
+    assert (huge.counts.sum(), huge.edges[0] <= 2.0**63 <= huge.edges[-1]) == (9, True)
     shares = histogram(np.array([0.0, 0.31, 0.99, 1.0, 1.0]))
     assert shares.edges[-1] == 1.0
     assert shares.counts[-1] == 3
