@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
+from flsim.observe.blocks import batch_of
 from tests.fuzz.journals import Frame, frames_in, journal_of
 from tests.fuzz.target import Target, corpus
 
@@ -244,7 +245,9 @@ def _frame(name: bytes, body: bytes, frames: Sequence[Frame], random: Random) ->
     schemas = [each[16:] for kind, each in frames if kind.startswith(b"schema") and each[:16] == name]
     try:
         schema = pa.ipc.read_schema(pa.py_buffer(schemas[0]))
-        rows = pa.Table.from_batches([pa.ipc.read_record_batch(pa.py_buffer(body), schema)])
+        rows = pa.Table.from_batches(
+            [batch_of(body, schema)]
+        )  # which are whole: pyarrow ends the process else
         changed = random.choice(_TABLE_CHANGES)(rows, random).combine_chunks().to_batches()
         return bytes(changed[0].serialize())
     except (IndexError, ValueError, pa.ArrowException, OSError):  # of a schema that was changed before

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from flsim.errors import ScenarioError
+from flsim.observe.report import write_report
 from flsim.running import run
 from flsim.scenario import read_scenario, scenario_from
 from tests.integration.command import SCENARIOS, flsim, summary_of
@@ -92,6 +93,8 @@ def test_a_number_is_predicted_and_has_no_accuracy_anywhere(tmp_path: Path) -> N
     assert "metrics.png" in drawn
     assert "loss.png" in drawn
     assert not drawn & {"accuracy.png", "client_accuracy.png"}
+    page = write_report(folder).read_text()
+    assert "accuracy (clients' own tests)" not in page
 
 
 @pytest.mark.parametrize("executor", ["serial", "vmap"])

@@ -55,9 +55,9 @@ def shared_out(run: Recorded) -> dict[str, Amounts]:
 
 
 def last_tests(run: Recorded) -> tuple[int, Amounts] | None:
-    """Return the last version that clients have tested, and their accuracies; None if there is none."""
+    """Return the last version that clients have tested, and their accuracies; None if there are none."""
     tested = run.tables.client_accuracy
-    if tested is None or not tested.num_rows:
+    if tested is None or not tested.num_rows or tested["accuracy"].null_count:
         return None
     versions = tested["version"].to_numpy()
     return int(versions.max()), tested["accuracy"].to_numpy()[versions == versions.max()]
