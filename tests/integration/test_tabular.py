@@ -94,7 +94,8 @@ def test_a_number_is_predicted_and_has_no_accuracy_anywhere(tmp_path: Path) -> N
     assert "loss.png" in drawn
     assert not drawn & {"accuracy.png", "client_accuracy.png"}
     page = write_report(folder).read_text()
-    assert "accuracy (clients' own tests)" not in page
+    assert "How evenly it is shared out" in page
+    assert "Accuracy by client" not in page
 
 
 @pytest.mark.parametrize("executor", ["serial", "vmap"])
