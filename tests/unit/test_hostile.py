@@ -14,7 +14,7 @@ from flsim.durable.before import read_before
 from flsim.errors import FlsimError, RunError, ScenarioError
 from flsim.govern.segments import place_of_change, segments_of
 from flsim.learn.datasets.samples import load
-from flsim.learn.datasets.tables.files import CsvFile
+from flsim.learn.datasets.tables.files import CsvFile, ParquetFile
 from flsim.learn.datasets.text.corpus import passages, passages_by_line
 from flsim.learn.state import read_state, write_state
 from flsim.observe.blocks import batch_of
@@ -177,6 +177,14 @@ def test_a_column_that_no_run_has_is_refused(tmp_path: Path) -> None:
     parquet.write_table(pa.table({"blob": [b"\xff"]}), tmp_path / "x.parquet")
     with pytest.raises(RunError, match="the column blob holds binary, which no table of a run does"):
         read_table(tmp_path / "x.parquet")
+
+
+def test_text_of_a_parquet_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    ends = pa.py_buffer(np.array([0, 1, 3], np.int32).tobytes())
+    words = pa.Array.from_buffers(pa.string(), 2, [None, ends, pa.py_buffer(b"a\xff\xfe")])
+    parquet.write_table(pa.table({"word": words}), tmp_path / "x.parquet")
+    with pytest.raises(ScenarioError, match=r"x\.parquet cannot be read: .*Invalid UTF8 sequence"):
+        list(ParquetFile(tmp_path / "x.parquet").batches(["word"]))
 
 
 def test_a_column_that_stands_twice_is_refused_with_and_without_a_schema(tmp_path: Path) -> None:

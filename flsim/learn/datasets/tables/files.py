@@ -149,9 +149,11 @@ class ParquetFile:
         try:
             with parquet.ParquetFile(self.path) as file:
                 for group in range(file.num_row_groups):
-                    yield from file.iter_batches(
+                    for batch in file.iter_batches(
                         _BATCH_ROWS, row_groups=[group], columns=list(names), use_threads=False
-                    )
+                    ):
+                        batch.validate(full=True)  # text that is not UTF-8, which Arrow takes as it is
+                        yield batch
         except (pa.ArrowException, OSError, ValueError) as error:
             raise _unreadable(self.path, error) from error
 
