@@ -101,6 +101,10 @@ class Flight(Process):
         self._waits_for: Event | None = None  # what has to happen before the next stage
         super().__init__(course.env, self._fly())
 
+    def uncontended_s(self) -> float:
+        """Return how long the task takes when it is alone, and capacities are at their highest."""
+        return self._course.uncontended_s(self.task, self.compute_s)
+
     def _fly(self) -> Generator[Event, None, None]:
         env, server = self.env, self._course.server
         while self.ended_s is None:

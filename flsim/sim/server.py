@@ -1,25 +1,20 @@
 """The server process: asks the strategy, sends tasks out, takes updates in, makes versions."""
 
-import functools
 import math
 from collections.abc import Generator
-from typing import ClassVar
 
 from simpy import Event
-from simpy.events import EventPriority
 
 from flsim.errors import RunError
 from flsim.policy.view import Aggregate, Arrival, Discard, Dispatch, Wait
 from flsim.records import Outcome
 from flsim.scenario import Scenario
-from flsim.scenario.failure import ServerOutage
 from flsim.sim.budget import privacy_budget
-from flsim.sim.clock import DECIDE, HAPPEN, Signal, call_at
-from flsim.sim.failures import TaskFailures
-from flsim.sim.flight import Course, Flight
-from flsim.sim.loss import Attempts
+from flsim.sim.clock import Signal, call_at
+from flsim.sim.dispatcher import Dispatcher
+from flsim.sim.flight import Flight
 from flsim.sim.selecting import Selecting
-from flsim.sim.stopping import Ending, Stopping
+from flsim.sim.stopping import Ending
 from flsim.sim.surroundings import Moment, Surroundings
 from flsim.sim.versions import Versions
 from flsim.sim.view import ServerView
@@ -30,59 +25,30 @@ _PAUSE = Wait()  # what the server does while it is down
 _WAKES_PER_LOOK = 64  # a look costs little, but a wake costs next to nothing
 
 
-class Server:
-    """Owns the flights, the inbox and the versions."""
-
-    turn: ClassVar[EventPriority] = DECIDE  # when it decides, at an instant
+class Server(Dispatcher):
+    """Owns the inbox and the versions."""
 
     def __init__(self, scenario: Scenario, surroundings: Surroundings) -> None:
-        self._scenario = scenario
+        super().__init__(scenario, surroundings)
         self._ask = scenario.strategy.decide  # a section's members are slow to look up
         self._reads_tests = scenario.stop.reads_tests
-        self._around = surroundings
-        self._env = surroundings.env
         self._idle = surroundings.fleet.idle
         self._history = surroundings.history
-        self._flights: dict[int, Flight] = {}  # by client, in order of dispatch
         self._inbox: list[Arrival] = []
         self._landed: dict[int, Flight] = {}  # by task: the flights of the inbox
-        self._stopping = Stopping(scenario.stop, scenario.fleet.clients)
         self._versions = Versions(surroundings.learner, surroundings.journal, scenario.evaluation.every)
-        self._failures = TaskFailures(scenario.fleet.failure, scenario.seed)
-        self._pauses = scenario.fleet.availability.on_leave == "pause"
-        self._tasks_ended = 0
-        self._signal = Signal(self._env)
         self._waits_for_clients = False
         self._timer_s: float | None = None
-        self._outages = 0
         self._wakes = 0
         self._version_seen = -1
-        self.back: Signal | None = None
         self.last_dispatch_s = 0.0
         self.last_dispatch_version = -1
-        self.version = 0  # the current model version
-        self._course = self._plot_course()
         self._budget = privacy_budget(scenario, surroundings.costs)
         known, edge = surroundings.known, surroundings.edge
         selecting = Selecting(scenario, self._idle, self._flights, known, self._history, edge)
         state = (self._idle, self._flights, self._inbox, known)
         rounds = scenario.selection.draws_rounds
         self._view = ServerView(self._env, self, *state, selecting.select, rounds)
-
-    def _plot_course(self) -> Course:
-        around, loss, costs = self._around, self._scenario.network.loss, self._around.costs
-        return Course(
-            env=around.env,
-            network=around.network,
-            server=self,
-            download_bytes=costs.download_bytes,
-            upload_bytes=costs.upload_bytes,
-            attempts=None if loss is None else Attempts(loss, self._scenario.seed),
-            next_download_bytes=costs.next_download_bytes or 0,
-            holders=None if costs.next_download_bytes is None else set(),
-            measure=around.learner.upload_bytes if costs.upload_varies else None,
-            client_bytes=costs.client_bytes,
-        )
 
     @property
     def epsilon(self) -> float | None:
@@ -99,15 +65,6 @@ class Server:
             yield self._wait(decision)
         self._close()
         return decision
-
-    def _schedule(self) -> None:
-        """Enter what is known of the run before it begins: its end, and the server's outages."""
-        if self._scenario.stop.time is not None:
-            call_at(self._env, self._scenario.stop.time, self.wake, self.turn)
-        for outage in self._scenario.fleet.failure.outages:
-            if isinstance(outage, ServerOutage):
-                call_at(self._env, outage.start, self._go_down)
-                call_at(self._env, outage.start + outage.duration, self._come_back)
 
     def _decide(self) -> Wait | Ending:
         """Do what the strategy decides until it waits, or the run is over."""
@@ -166,10 +123,6 @@ class Server:
             call_at(self._env, decision.until_s, self._timer_over, self.turn)
         return self._signal
 
-    def wake(self, _: Event | None = None) -> None:
-        """Let the server decide anew, at the end of this instant."""
-        self._signal.fire(priority=self.turn)
-
     def _timer_over(self, _: Event) -> None:
         self._timer_s = None
         self._stopping.timer_over()
@@ -205,22 +158,9 @@ class Server:
         if self._failures.possible:
             self._schedule_failures(flight)
 
-    def _schedule_failures(self, flight: Flight) -> None:
-        """Let the task die, or crash its client, at a moment of its uncontended duration."""
-        dropout, crash = self._failures.of(flight.task)
-        if dropout is None and crash is None:
-            return
-        lone_s = self._course.uncontended_s(flight.task, flight.compute_s)
-        if dropout is not None:
-            call_at(self._env, self._env.now + dropout * lone_s, functools.partial(self._died, flight))
-        if crash is not None:
-            crashed = functools.partial(self._crashed, flight, crash.repair_s)
-            call_at(self._env, self._env.now + crash.moment * lone_s, crashed)
-
     # Coming back
 
     def arrived(self, flight: Flight) -> None:
-        """Take in an update whose upload has just ended."""
         task, now, inbox = flight.task, self._env.now, self._inbox
         del self._flights[task.client]
         self._landed[task.id] = flight
@@ -234,46 +174,10 @@ class Server:
         self._stopping.arrived()
         self.wake()
 
-    def client_changed(self, client: int, is_there: bool) -> None:
-        """A client has come or gone. One that goes drops its task, or pauses until it is back."""
-        fleet, flight = self._around.fleet, self._flights.get(client)
-        if is_there:
-            fleet.comes(client)
-            if flight is not None:
-                flight.resume()
-            elif self._waits_for_clients:
-                self._stopping.client_came()
-                self.wake()
-            return
-        fleet.leaves(client)
-        if flight is None:
-            return
-        if self._pauses and not self._around.presence.gone(client):
-            flight.pause()
-        else:
-            self.failed(flight, Outcome.DROPPED)
-
-    def _died(self, flight: Flight, _: Event) -> None:
-        if self._flights.get(flight.task.client) is flight:
-            self.failed(flight, Outcome.DROPPED)
-
-    def _crashed(self, flight: Flight, repair_s: float, _: Event) -> None:
-        if self._flights.get(flight.task.client) is flight:
-            self.failed(flight, Outcome.DROPPED)
-            self._around.presence.send_away(flight.task.client, repair_s)
-
-    def failed(self, flight: Flight, outcome: Outcome) -> None:
-        """A task has come to nothing by itself."""
-        self._call_off(flight, outcome)
-        self._stopping.failed()
-        self.wake()
-
-    def _call_off(self, flight: Flight, outcome: Outcome) -> None:
-        """End a task that is out with its client."""
-        del self._flights[flight.task.client]
-        flight.halt(outcome)
-        self._around.fleet.release(flight.task.client)
-        self._end(flight, outcome)
+    def _client_came(self, client: int) -> None:
+        if self._waits_for_clients:
+            self._stopping.client_came()
+            self.wake()
 
     def _end(self, flight: Flight, outcome: Outcome) -> None:
         """Write the row of a task that will not be aggregated."""
@@ -282,25 +186,6 @@ class Server:
         self._around.learner.forget(flight.task, computed=flight.train_end_s is not None)
         self._around.journal.task(flight.record(outcome, energy_j=self._around.energy.joules(flight)))
         self._tasks_ended += 1
-
-    # Going down
-
-    def _go_down(self, _: Event) -> None:
-        """The server fails: what it held since its last version is lost, and transfers break off."""
-        self._outages += 1
-        if self._outages > 1:
-            return
-        self.back = Signal(self._env)
-        self._end_arrivals(Outcome.LOST)
-        for flight in self._flights.values():
-            flight.cut_off()
-
-    def _come_back(self, _: Event) -> None:
-        self._outages -= 1
-        if self._outages == 0 and self.back is not None:
-            self.back.fire(priority=HAPPEN)
-            self.back = None
-            self.wake()
 
     # Server updates
 

@@ -71,6 +71,7 @@ GROUPS = {
     "world": Group(
         (
             "sim/server.py",
+            "sim/dispatcher.py",
             "sim/flight.py",
             "sim/presence.py",
             "sim/fleet.py",
