@@ -6,13 +6,14 @@ from flsim.component import Kinds
 from flsim.policy.fedasync import FedAsync
 from flsim.policy.fedat import FedAT
 from flsim.policy.fedbuff import FedBuff
+from flsim.policy.flower import FlowerStrategy
 from flsim.policy.port import Port
 from flsim.policy.selection import Selection
 from flsim.policy.selections import AnySelection
 from flsim.policy.strategy import Strategy
 from flsim.policy.sync import Sync
 
-AnyStrategy = Annotated[Strategy, Kinds(Strategy, Sync, FedAsync, FedBuff, Port, FedAT)]
+AnyStrategy = Annotated[Strategy, Kinds(Strategy, Sync, FedAsync, FedBuff, Port, FedAT, FlowerStrategy)]
 
 __all__ = [
     "AnySelection",
@@ -20,6 +21,7 @@ __all__ = [
     "FedAT",
     "FedAsync",
     "FedBuff",
+    "FlowerStrategy",
     "Port",
     "Selection",
     "Strategy",
