@@ -8,36 +8,39 @@ import logging
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from unittest.mock import patch
+from typing import Any
 
 from flsim.errors import ScenarioError
 
 try:
-    from flwr.app import (
-        Array,
-        ArrayRecord,
-        ConfigRecord,
-        Context,
-        Error,
-        Message,
-        MessageType,
-        MetricRecord,
-        RecordDict,
-    )
-    from flwr.clientapp import ClientApp
-    from flwr.serverapp import Grid, ServerApp
-    from flwr.serverapp.strategy import (
-        FedAdagrad,
-        FedAdam,
-        FedAvg,
-        FedAvgM,
-        FedYogi,
-        Strategy,
-        strategy_utils,
-    )
-    from flwr.supercore.task_identity import TaskIdentity
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of what its dependencies do with one another
+        from flwr.app import (
+            Array,
+            ArrayRecord,
+            ConfigRecord,
+            Context,
+            Error,
+            Message,
+            MessageType,
+            MetricRecord,
+            RecordDict,
+        )
+        from flwr.clientapp import ClientApp
+        from flwr.serverapp import Grid, ServerApp
+        from flwr.serverapp.strategy import (
+            FedAdagrad,
+            FedAdam,
+            FedAvg,
+            FedAvgM,
+            FedYogi,
+            Strategy,
+            strategy_utils,
+        )
+        from flwr.supercore.task_identity import TaskIdentity
 except ImportError as error:
     raise ScenarioError(
         f"Flower is needed, and cannot be imported ({error}): pip install 'flsim-des[flower]'"
@@ -90,10 +93,22 @@ def calling(cls: type[Strategy]) -> Iterator[None]:
     log.setLevel(logging.CRITICAL)
     try:
         with ExitStack() as stack:
-            stack.enter_context(patch.multiple(TaskIdentity, _run_id=1, _task_id=1, _node_id=1))
+            for name in ("_run_id", "_task_id", "_node_id"):  # which every message is stamped with
+                stack.enter_context(_replaced(TaskIdentity, name, 1))
             for module in {module.__name__: module for module in modules}.values():
                 if getattr(module, "sleep", None) is real:
-                    stack.enter_context(patch.object(module, "sleep", sleep))
+                    stack.enter_context(_replaced(module, "sleep", sleep))
             yield
     finally:
         log.setLevel(level)
+
+
+@contextmanager
+def _replaced(owner: object, name: str, value: Any) -> Iterator[None]:
+    """Put something in the place of an attribute for a while."""
+    before = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)

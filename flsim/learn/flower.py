@@ -93,9 +93,7 @@ class FlowerLearner(TorchLearner):
             raise RunError(f"strategy flower: {error}") from error
         if chosen != anew:
             name = type(self._strategy).__name__
-            why = (
-                "chooses clients by what it remembers of earlier rounds, which the server does not know"
-            )
+            why = "chooses clients by what it remembers of earlier rounds, which the server does not know"
             raise RunError(f"strategy flower: {name} {why}")
 
     def _reply(self, contribution: Contribution) -> Message:
