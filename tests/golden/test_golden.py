@@ -1,6 +1,6 @@
 """Every shipped scenario still gives the run that it gave.
 
-golden.json holds, for each file in scenarios/ and scenarios/byzantine/, the hash of the run's records and
+golden.json holds, for each file in scenarios/, scenarios/byzantine/ and scenarios/flower/, the hash of the run's records and
 a few numbers of its summary. They are equal to the last bit on every machine, except for the accuracy,
 which depends on the processor's arithmetic. Where the server decides by what was learned, so does
 everything else, and where the samples are a text of the interpreter's own, they depend on that: then only
@@ -34,7 +34,7 @@ FOLDER = Path(__file__).parents[2] / "scenarios"
 NEEDS_FILES = ("cifar10_resnet.yaml", "femnist_writers.yaml")
 TIMING_ONLY = ("llama7b_lora_timing.yaml",)
 SLOW = ("lora_text.yaml", "privacy.yaml", "text_speakers.yaml")
-SHIPPED = [*FOLDER.glob("*.yaml"), *FOLDER.glob("byzantine/*.yaml")]
+SHIPPED = [*FOLDER.glob("*.yaml"), *FOLDER.glob("byzantine/*.yaml"), *FOLDER.glob("flower/*.yaml")]
 SCENARIOS = sorted(path for path in SHIPPED if path.name not in NEEDS_FILES)
 ALL = sorted(FOLDER.rglob("*.yaml"))
 ACCURACY_TOLERANCE = 0.03

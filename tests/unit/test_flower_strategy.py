@@ -144,7 +144,7 @@ def test_without_flower_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatc
 
 def test_flower_is_not_imported_for_anything_else() -> None:
     code = (
-        "import pathlib, sys; from flsim.scenario import read_scenario; from flsim.scenario import catalogue;"
+        "import pathlib, sys; from flsim.scenario import catalogue, read_scenario;"
         "catalogue.catalogue(); read_scenario(pathlib.Path('scenarios/quickstart.yaml'));"
         "sys.exit('flwr' in sys.modules)"
     )
