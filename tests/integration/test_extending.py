@@ -39,7 +39,7 @@ def folder(tmp_path: Path) -> Path:
     """A folder with the page's module, and a scenario that uses it."""
     (tmp_path / "my_methods.py").write_text("\n\n".join(blocks("python")))
     scenario: dict[str, Any] = yaml.safe_load((SCENARIOS / "quickstart.yaml").read_text())
-    [sections] = [yaml.safe_load(block) for block in blocks("yaml")]
+    [sections] = [yaml.safe_load(block) for block in blocks("yaml") if "my_methods" in block]
     [objective] = re.findall(r"`objective: (\{.*?\})`", PAGE)
     [metadata] = re.findall(r"`metadata: (\{.*?\})`", PAGE)
     scenario |= sections | {"stop": {"updates": 8}, "output": {"plots": False}}
