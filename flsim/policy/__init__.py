@@ -9,10 +9,11 @@ from flsim.policy.fedbuff import FedBuff
 from flsim.policy.port import Port
 from flsim.policy.selection import Selection
 from flsim.policy.selections import AnySelection
+from flsim.policy.server_app import ServerAppStrategy
 from flsim.policy.strategy import Strategy
 from flsim.policy.sync import Sync
 
-AnyStrategy = Annotated[Strategy, Kinds(Strategy, Sync, FedAsync, FedBuff, Port, FedAT)]
+AnyStrategy = Annotated[Strategy, Kinds(Strategy, Sync, FedAsync, FedBuff, Port, FedAT, ServerAppStrategy)]
 
 __all__ = [
     "AnySelection",
@@ -22,6 +23,7 @@ __all__ = [
     "FedBuff",
     "Port",
     "Selection",
+    "ServerAppStrategy",
     "Strategy",
     "Sync",
 ]

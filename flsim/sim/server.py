@@ -52,7 +52,6 @@ class Server(Dispatcher):
 
     @property
     def epsilon(self) -> float | None:
-        """What has been spent of privacy, if any is kept."""
         return None if self._budget is None else self._budget.epsilon
 
     # The process
