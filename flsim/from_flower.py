@@ -22,10 +22,10 @@ try:
     from flwr.app.metadata import Metadata
     from flwr.clientapp import ClientApp
     from flwr.clientapp.client_app import LoadClientAppError
+    from flwr.common import Parameters
     from flwr.common.config import flatten_dict, get_project_config
     from flwr.common.constant import SUPERLINK_NODE_ID, ErrorCode
     from flwr.common.serde import message_to_proto, recorddict_to_proto
-    from flwr.compat.common.parameter import Parameters
     from flwr.compat.common.recorddict_compat import parameters_to_arrayrecord
     from flwr.proto.node_pb2 import NodeInfo
     from flwr.server import server as legacy_server

@@ -70,10 +70,10 @@ def answer(app: ClientApp, call: Call) -> Reply:
         try:
             with _patience(call.patience_s), reading(clock):
                 if counter is None:
-                    reply = app(message, context)
+                    reply = app(message, call.context)
                 else:
                     with counter:
-                        reply = app(message, context)
+                        reply = app(message, call.context)
             reply = _checked(reply, message)
         except _Hangs:
             return Reply(None, None, None, slept[0])
@@ -85,7 +85,7 @@ def answer(app: ClientApp, call: Call) -> Reply:
     return Reply(reply, context, flop, slept[0])
 
 
-def _be(node_id: int | None) -> None:
+def _be(node_id: Any) -> None:
     TaskIdentity._node_id = node_id
 
 

@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from flsim.errors import ScenarioError, nearest
 from flsim.from_flower import (
@@ -32,11 +32,11 @@ class FlowerApp:
 
     def load_server_app(self) -> ServerApp:
         """Import the ServerApp. Raises ScenarioError."""
-        return self._load(self.server_app, ServerApp, LoadServerAppError)
+        return cast(ServerApp, self._load(self.server_app, ServerApp, LoadServerAppError))
 
     def load_client_app(self) -> ClientApp:
         """Import the ClientApp. Raises ScenarioError."""
-        return self._load(self.client_app, ClientApp, LoadClientAppError)
+        return cast(ClientApp, self._load(self.client_app, ClientApp, LoadClientAppError))
 
     def _load(self, reference: str, kind: type, failure: type[Exception]) -> Any:
         try:

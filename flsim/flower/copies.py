@@ -3,6 +3,8 @@
 Arrays' bytes are immutable, and shared.
 """
 
+from typing import Any
+
 from flsim.from_flower import (
     Array,
     ArrayRecord,
@@ -26,7 +28,9 @@ def _copy(record: ArrayRecord | MetricRecord | ConfigRecord) -> ArrayRecord | Me
         return ArrayRecord(
             {name: Array(each.dtype, each.shape, each.stype, each.data) for name, each in record.items()}
         )
-    values = {name: list(value) if isinstance(value, list) else value for name, value in record.items()}
+    values: dict[str, Any] = {
+        name: list(value) if isinstance(value, list) else value for name, value in record.items()
+    }
     return MetricRecord(values) if isinstance(record, MetricRecord) else ConfigRecord(values)
 
 

@@ -29,7 +29,7 @@ class Post(Protocol):
         """Let virtual time pass until there is something new, or the pause is over."""
 
 
-class SimulatedGrid(Grid):  # type: ignore[misc]
+class SimulatedGrid(Grid):
     """The interface that a ServerApp sees. Only calls that wait let virtual time pass.
 
     `sleeps`: whether the app's own pauses are virtual. If they are not, a pull that finds nothing waits for

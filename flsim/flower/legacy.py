@@ -1,8 +1,8 @@
 """Flower's own code where it waits by the clock or in threads of its own, made to wait for the grid.
 
-Its strategies wait for nodes with `sleep`. Its compatibility layer for apps of the former kind (a `Strategy`
-and `NumPyClient`s) asks each client from a thread of a pool, and looks for nodes in one more thread: here
-their messages are sent together from the app's own thread, and so in a fixed order.
+Its strategies wait for nodes with `sleep`. Its compatibility layer for apps of the former kind (a
+`Strategy` and `NumPyClient`s) asks each client from a thread of a pool, and looks for nodes in one more
+thread: here their messages are sent together from the app's own thread, and so in a fixed order.
 """
 
 import threading

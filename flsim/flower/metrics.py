@@ -54,9 +54,13 @@ class Metrics:
         }
 
     def records(self) -> list[MetricRecord]:
-        """Return the rows of metrics.parquet."""
+        """Return the rows of metrics.parquet: every metric for every version that has any."""
+        versions = sorted({version for version, _ in self._of_versions})
+        names = dict.fromkeys(name for _, name in self._of_versions)
         return [
-            MetricRecord(version, None, name, value) for (version, name), value in self._of_versions.items()
+            MetricRecord(version, None, name, self._of_versions.get((version, name)))
+            for version in versions
+            for name in names
         ]
 
 

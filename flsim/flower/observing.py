@@ -1,7 +1,7 @@
 """What a Flower app's strategy makes of answers: seen from outside, whatever class it is.
 
-While an app runs, the methods of all strategy classes are wrapped, and only the outermost call of a chain of
-`super()` calls, or of strategies within strategies, tells.
+While an app runs, the methods of all strategy classes are wrapped, and only the outermost call of a chain
+of `super()` calls, or of strategies within strategies, tells.
 """
 
 import functools
@@ -31,8 +31,10 @@ class Observer(Protocol):
     def aggregated(
         self, server_round: int, replies: Sequence[Message] | None, result: Any, weighted_by: str | None
     ) -> None:
-        """Training replies were aggregated. `replies`: None for all since the last time. `result`: arrays and
-        metrics, None for either that there is not. `weighted_by`: the metric that says what each counts for.
+        """Training replies were aggregated. `replies`: None for all since the last time.
+
+        `result`: arrays and metrics, None for what there is not. `weighted_by`: the metric that says what
+        each reply counts for.
         """
 
     def trains(self, metrics: Numbers | None, server_round: int) -> None:
@@ -73,10 +75,11 @@ def observed(observer: Observer) -> Iterator[None]:
             setattr(cls, name, method)
 
 
-def _with_subclasses(base: type) -> list[type]:
-    found = [base]
-    for cls in found:
-        found += [sub for sub in cls.__subclasses__() if sub not in found]
+def _with_subclasses(base: type) -> dict[type, None]:
+    found: dict[type, None] = {base: None}
+    cls: type
+    for cls in type.__subclasses__(base):
+        found |= _with_subclasses(cls)
     return found
 
 

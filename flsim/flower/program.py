@@ -58,11 +58,11 @@ class _Sent(NamedTuple):
 
 
 class FlowerProgram(NoLearner):
-    """Owns a run of a Flower app: its messages, its nodes' contexts, and the thread that its ServerApp is in.
+    """Owns a run of a Flower app: its messages, its nodes' contexts, and the thread of its ServerApp.
 
     It is a `Program` for the world, a `Post` for the grid and an `Observer` of strategies; and a `Learner`
-    that has nothing to do, since the app learns by itself. Answers are computed when a message goes out, all
-    those of an instant together; a node's context is what its last finished answer left.
+    that has nothing to do, since the app learns by itself. Answers are computed when a message goes out,
+    all those of an instant together; a node's context is what its last finished answer left.
     """
 
     def __init__(self, scenario: Scenario, app: FlowerApp, samples: NDArray[np.int64]) -> None:
@@ -279,7 +279,7 @@ class FlowerProgram(NoLearner):
             self._server_app(grid=self._grid, context=context)
 
     def _replies(self, sent: Sequence[_Sent]) -> list[Reply]:
-        """Let nodes answer. The first of each type of message is counted, if work is, until one succeeds."""
+        """Let nodes answer. Where work is counted, so is the first answer of each type that succeeds."""
         assert self._answering is not None  # noqa: S101
         replies: dict[int, Reply] = {}
         if isinstance(self._spec.work, CountedWork):
@@ -380,7 +380,9 @@ def _weights(replies: Sequence[Message], weighted_by: str | None) -> dict[int, f
     """Return what each reply's message counts for; None if the strategy has no metric that says so."""
     numbers = [_number_of(reply.metadata.reply_to_message_id) for reply in replies]
     weights: list[float] = []
-    for reply in replies if weighted_by is not None else ():
+    if weighted_by is None:
+        return dict.fromkeys(numbers)
+    for reply in replies:
         for record in reply.content.metric_records.values():
             if isinstance(value := record.get(weighted_by), int | float):
                 weights.append(float(value))

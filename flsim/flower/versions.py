@@ -1,7 +1,7 @@
 """Which global models a Flower app has had: its versions.
 
-A strategy says so itself, when it has aggregated. An app without one is judged by what it sends: arrays that
-nobody was sent before, after it has collected updates, are a new version that is made of these.
+A strategy says so itself, when it has aggregated. An app without one is judged by what it sends: arrays
+that nobody was sent before, after it has collected updates, are a new version that is made of these.
 """
 
 import hashlib

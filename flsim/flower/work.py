@@ -43,8 +43,8 @@ class Counts:
         """Take the first answer of a type. Raises RunError if there was nothing to count in training."""
         if flop == 0.0 and category(letter.kind) == MessageType.TRAIN:
             raise RunError(
-                f"workload.work counted: in the answer to a message of type {letter.kind}, torch counted no "
-                "FLOPs; say what it takes: {kind: per_sample, seconds: 2 ms}, or declared, or fixed"
+                f"workload.work counted: in the answer to a {letter.kind} message, torch counted no FLOPs; "
+                "say what it takes: {kind: per_sample, seconds: 2 ms}, or declared, or fixed"
             )
         self._per_sample[letter.kind] = samples > 0
         self._flop[letter.kind] = flop / samples if samples > 0 else flop
