@@ -1,6 +1,5 @@
 """A ClientApp's answer to one message: the same in flsim's process, in a worker's, and on a Ray cluster."""
 
-import random
 import signal
 import threading
 from collections.abc import Iterator
@@ -8,11 +7,10 @@ from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import Any, NamedTuple
 
-import numpy as np
-import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from flsim.flower.clock import Clock, reading
+from flsim.flower.generators import Generators
 from flsim.from_flower import ClientApp, Context, Error, ErrorCode, Message, TaskIdentity
 
 _AGAIN_S = 1.0  # after which an app that swallows the alarm hears it again
@@ -64,7 +62,7 @@ def answer(app: ClientApp, call: Call) -> Reply:
     identity = TaskIdentity._node_id
     with ExitStack() as stack:
         counter = FlopCounterMode(display=False) if call.counts else None
-        stack.enter_context(seeded(call.seed))
+        stack.enter_context(Generators(call.seed).drawn_from())
         stack.callback(_be, identity)
         TaskIdentity.node_id = message.metadata.dst_node_id
         try:
@@ -98,21 +96,6 @@ def _checked(reply: Any, message: Message) -> Message:
         why = "the ClientApp returned a Message that is no reply to the one it was sent"
         return Message(Error(ErrorCode.CLIENT_APP_CRASHED, why), reply_to=message)
     return reply
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Seed the generators that apps draw from, and put them back: nobody's draws depend on another's."""
-    python, arrays, tensors = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    torch.manual_seed(seed % 2**63)
-    try:
-        yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(arrays)
-        torch.set_rng_state(tensors)
 
 
 @contextmanager

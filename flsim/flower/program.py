@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from flsim.draws import Stream
 from flsim.errors import RunError
-from flsim.flower.answering import Call, Reply, seeded
+from flsim.flower.answering import Call, Reply
 from flsim.flower.app import FlowerApp
 from flsim.flower.clock import Clock, reading, replaced_time
 from flsim.flower.copies import copy_of_context, copy_of_message, copy_of_records
 from flsim.flower.executors import Answering, build_answering
+from flsim.flower.generators import Generators
 from flsim.flower.grid import SimulatedGrid
 from flsim.flower.legacy import waiting_for
 from flsim.flower.metrics import Metrics
@@ -72,6 +73,7 @@ class FlowerProgram(NoLearner):
         self._samples = samples
         self._run_id = Stream(scenario.seed, "flower.run").integer(0) >> 1
         self._metrics = Metrics(self._spec.accuracy, self._spec.loss)
+        self._generators = Generators(Stream(scenario.seed, "flower.server").integer(0))
         self._counts = Counts()
         self._versions = Versions()
         self._turns = Turns(self._run)
@@ -96,7 +98,8 @@ class FlowerProgram(NoLearner):
         if self._office is None:
             self._office = office
             self._begin()
-        pause = self._turns.go_on()
+        with self._generators.drawn_from():
+            pause = self._turns.go_on()
         if (failure := self._turns.failure) is not None:
             raise RunError(f"the ServerApp raised {error_text(failure)}\n-v shows where.") from failure
         return pause
@@ -264,8 +267,8 @@ class FlowerProgram(NoLearner):
         around.enter_context(_identity(self._run_id))
         if self._spec.time == "virtual":
             around.enter_context(replaced_time())
-        around.enter_context(seeded(Stream(self._scenario.seed, "flower.server").integer(0)))
-        self._server_app = self._app.load_server_app()
+        with self._generators.drawn_from():
+            self._server_app = self._app.load_server_app()
         self._answering = build_answering(self._scenario.executor, self._app, self._run_id)
         around.callback(self._answering.close)
         around.enter_context(waiting_for(self._grid))
