@@ -88,7 +88,6 @@ GROUPS = {
             "unit/test_presence.py",
             "unit/test_stopping.py",
             "unit/test_told.py",
-            "validation/test_availability.py",
             "validation/test_failures.py",
             "validation/test_secure_sessions.py",
         ),
