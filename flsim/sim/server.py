@@ -201,7 +201,6 @@ class Server(Dispatcher):
             if (ending := self._budget.spend(decision)) is not None:
                 return ending
         flights = [self._take_from_inbox(task) for task in decision.tasks]
-        self._forget_arrivals()
         result = self._around.learner.aggregate(
             decision.tasks, decision.weights, decision.anchor, decision.group
         )
