@@ -1,11 +1,11 @@
 """Every shipped scenario still gives the run that it gave.
 
-golden.json holds, for each file in scenarios/, scenarios/byzantine/ and scenarios/flower/, the hash of the run's records and
-a few numbers of its summary. They are equal to the last bit on every machine, except for the accuracy,
-which depends on the processor's arithmetic. Where the server decides by what was learned, so does
-everything else, and where the samples are a text of the interpreter's own, they depend on that: then only
-the number of updates is held. What needs files that nobody ships is not run here; a model without weights
-is not trained; and what takes long is run with the slow tests.
+golden.json holds, for each file in scenarios/, scenarios/byzantine/ and scenarios/flower/, the hash of the
+run's records and a few numbers of its summary. They are equal to the last bit on every machine, except for
+the accuracy, which depends on the processor's arithmetic. Where the server decides by what was learned, so
+does everything else, and where the samples are a text of the interpreter's own, they depend on that: then
+only the number of updates is held. What needs files that nobody ships is not run here; a model without
+weights is not trained; and what takes long is run with the slow tests.
 
 After a change that is meant to change runs, or to add a scenario, write the file anew and look at the
 difference before it is committed:

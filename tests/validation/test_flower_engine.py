@@ -1,9 +1,9 @@
 """In an ideal world, a Flower app does under flsim what it does under Flower's own simulation engine. Slow.
 
-The engine runs the app unmodified, and so does flsim; nodes train alike, to the bit. What differs is the order
-in which answers come in, and so the order in which the server adds float32 numbers up. Between two runs of
-the engine itself that moves the weights by 1e-7 and the metrics by 1e-8 in three rounds, so a hundred times
-as much is allowed here; one answer more or less, or other samples, would move them by 1e-3 at least.
+Both run the app as it is, and nodes train alike, to the bit. What differs is the order in which answers
+come in, and so the order in which the server adds float32 numbers up. Between two runs of the engine itself
+that moves the weights by 1e-7 and the metrics by 1e-8 in three rounds, so a hundred times as much is allowed
+here; one answer more or less, or other samples, would move them by far more.
 """
 
 import json
@@ -16,11 +16,10 @@ from typing import Any
 import pytest
 import torch
 
-from tests.flower_engine import REPOSITORY, environment, run_config, under_flower
+from benchmarks.flower_engine import KINDS, REPOSITORY, environment, run_config, under_flower
 
 FLOWER = REPOSITORY / "scenarios" / "flower"
 ROUND_OFF = 1e-5
-METRICS = ("train_metrics_clientapp", "evaluate_metrics_clientapp", "evaluate_metrics_serverapp")
 
 pytestmark = pytest.mark.slow
 
@@ -46,13 +45,13 @@ def _under_flsim(app: Path, nodes: int, values: Mapping[str, Any], folder: Path)
 
 
 def _assert_alike(app: str, nodes: int, values: Mapping[str, Any], folder: Path, **engine: bool) -> Any:
-    """Run an app both ways; assert the same metrics and the same model in its file, and return the metrics."""
+    """Run an app both ways; assert the same metrics and the same model files, and return the metrics."""
     ours, theirs = folder / "flsim", folder / "flower"
     ours.mkdir()
     theirs.mkdir()
     expected = under_flower(FLOWER / "apps" / app, nodes, values, theirs, **engine)
     measured = _under_flsim(FLOWER / "apps" / app, nodes, values, ours)
-    for kind in METRICS:
+    for kind in KINDS:
         told = getattr(expected, kind)
         assert told
         assert measured[kind].keys() == told.keys()

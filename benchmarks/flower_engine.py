@@ -1,6 +1,6 @@
 """A Flower app under Flower's own simulation engine, for comparisons with what flsim makes of it.
 
-    python -m tests.flower_engine APP NODES FILE ["key=value key=value"]
+    python -m benchmarks.flower_engine APP NODES FILE ["key=value key=value"]
 
 runs the app in the folder APP on so many nodes, as `flwr run` does once it has unpacked an app, and writes
 what came of it to FILE: see `Told`. The engine is Ray's with one CPU for each client. It has a process of
@@ -19,6 +19,13 @@ from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).parents[1]
+CORES = len(os.sched_getaffinity(0))
+QUIET = {
+    "FLWR_TELEMETRY_ENABLED": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+KINDS = ("train_metrics_clientapp", "evaluate_metrics_clientapp", "evaluate_metrics_serverapp")
 Metrics = dict[str, dict[str, Any]]  # of rounds, by their number
 
 
@@ -34,8 +41,7 @@ class Told:
 
 def environment() -> dict[str, str]:
     """Return the environment in which Flower tells nobody that it was used, and Ray neither."""
-    quiet = {"FLWR_TELEMETRY_ENABLED": "0", "RAY_USAGE_STATS_ENABLED": "0"}
-    return {**os.environ, **quiet, "PYTHONPATH": str(REPOSITORY)}
+    return {**os.environ, **QUIET, "PYTHONPATH": str(REPOSITORY)}
 
 
 def run_config(values: Mapping[str, Any]) -> str:
@@ -55,7 +61,7 @@ def under_flower(
     command = [
         sys.executable,
         "-m",
-        "tests.flower_engine",
+        "benchmarks.flower_engine",
         str(app),
         str(nodes),
         str(file),
@@ -108,7 +114,10 @@ def _told(app: Path, nodes: int, run_config: str, ids_in_order: bool) -> Told:
     _run_simulation(
         num_supernodes=nodes,
         exit_event=EventType.FLWR_SIMULATION_RUN_LEAVE,
-        backend_config={"client_resources": {"num_cpus": 1, "num_gpus": 0.0}, "init_args": {}},
+        backend_config={
+            "client_resources": {"num_cpus": 1, "num_gpus": 0.0},
+            "init_args": {"num_cpus": CORES},
+        },
         server_app_attr=components["serverapp"],
         client_app_attr=components["clientapp"],
         server_app_context=context,
@@ -116,12 +125,7 @@ def _told(app: Path, nodes: int, run_config: str, ids_in_order: bool) -> Told:
         is_app=True,
         run=run,
     )
-    nothing: dict[str, Any] = {
-        "train_metrics_clientapp": {},
-        "evaluate_metrics_clientapp": {},
-        "evaluate_metrics_serverapp": {},
-    }
-    return Told(**{**nothing, **told}, seconds=time.perf_counter() - started)
+    return Told(**{**{kind: {} for kind in KINDS}, **told}, seconds=time.perf_counter() - started)
 
 
 def _listening() -> dict[str, Any]:
@@ -134,8 +138,8 @@ def _listening() -> dict[str, Any]:
 
     def listening_start(*args: Any, **kwargs: Any) -> Any:
         result = start(*args, **kwargs)
-        for name in ("train_metrics_clientapp", "evaluate_metrics_clientapp", "evaluate_metrics_serverapp"):
-            told[name] = {number: dict(record) for number, record in getattr(result, name).items()}
+        for kind in KINDS:
+            told[kind] = {number: dict(record) for number, record in getattr(result, kind).items()}
         return result
 
     def listening_run_fl(*args: Any, **kwargs: Any) -> Any:
