@@ -3,11 +3,12 @@
     python -m benchmarks.flower                 # the table of docs/performance.md; five minutes
     python -m benchmarks.flower --rounds 5 --repeats 1
 
-The app is scenarios/flower/apps/quickstart: FedAvg with PyTorch on digits. A round trains 100 nodes, tests the
-model on 20 of them and then on the server. Flower's engine is Ray's, with one CPU for a client; flsim runs the
-app in scenarios/flower/worlds/ideal.yaml and writes all of its results. Both have the same cores, a process of
-their own for every run, and turns: one after the other, and again for every repeat. Times are by the clock, of
-whole processes: imports, starting Ray and ending it, writing results.
+The app is scenarios/flower/apps/quickstart: FedAvg with PyTorch on digits. A round trains 100 nodes,
+tests the model on 20 of them and then on the server. Flower's engine is Ray's, with one CPU for a
+client; flsim runs the app in scenarios/flower/worlds/ideal.yaml and writes all of its results. Both
+have the same cores, a process of their own for every run, and turns: one after the other, and again for
+every repeat. Times are by the clock, of whole processes: imports, starting Ray and ending it, writing
+results.
 """
 
 import argparse

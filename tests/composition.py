@@ -46,6 +46,7 @@ KEYS: dict[str, dict[str, Any]] = {
     "strategy port": {"concurrency": 8, "buffer_size": 8, "max_staleness": 8},
     "strategy fedasync": {"concurrency": 8},
     "strategy fedat": {"tiers": 2, "cohort": 8, **EQUAL},
+    "strategy flower": {"class": "flwr.serverapp.strategy:FedAvg", "arguments": {"fraction_train": 0.5}},
     "selection fixed": {"lists": [list(range(8))]},
     "selection poisson": {"q": 0.8},
     "aggregation trimmed_mean": {"f": 1},

@@ -18,7 +18,7 @@ class Generators:
 
     @contextmanager
     def drawn_from(self) -> Iterator[None]:
-        """In the block, the process's generators go on from where they were left at the end of the last one."""
+        """In the block, the process's generators go on from where the last one left them."""
         before = _states()
         if self._seed is not None:
             random.seed(self._seed)

@@ -13,7 +13,7 @@ import numpy as np
 
 from flsim.observe.ending import ending_of
 from flsim.observe.tables import Tables, task_records, version_records
-from flsim.policy import Sync
+from flsim.policy import FlowerStrategy, Sync
 from flsim.records import Outcome, TaskRecord, VersionRecord
 from flsim.scenario import Scenario
 from flsim.scenario.client_privacy import ClientPrivacy
@@ -108,7 +108,7 @@ _Skipped = tuple[float, int, list[TaskRecord], str]
 
 def _rounds(scenario: Scenario, tasks: Iterable[TaskRecord]) -> list[list[TaskRecord]]:
     """Return who was asked together, where a strategy has rounds: those asked at one instant."""
-    if not isinstance(scenario.strategy, Sync):
+    if not isinstance(scenario.strategy, Sync | FlowerStrategy):
         return []
     rounds: dict[tuple[float, int], list[TaskRecord]] = defaultdict(list)
     for task in tasks:

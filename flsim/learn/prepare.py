@@ -41,6 +41,7 @@ from flsim.learn.secure import SecureLearner
 from flsim.learn.secure_buffer import SecureBufferLearner
 from flsim.learn.trainer import Trainer
 from flsim.learn.weights import Layout
+from flsim.policy import FlowerStrategy
 from flsim.scenario import Scenario
 from flsim.scenario.attack import Attack
 from flsim.scenario.client_privacy import ExamplesPrivacy
@@ -212,6 +213,10 @@ def _kind_of_learner(scenario: Scenario) -> type[TorchLearner]:
         return SecureBufferLearner
     if scenario.secure_aggregation is not None:
         return SecureLearner
+    if isinstance(scenario.strategy, FlowerStrategy):
+        from flsim.learn.flower import FlowerLearner  # imports flwr
+
+        return FlowerLearner
     return TorchLearner if scenario.hierarchy is None else CentralLearner
 
 

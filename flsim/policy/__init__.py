@@ -6,6 +6,7 @@ from flsim.component import Kinds
 from flsim.policy.fedasync import FedAsync
 from flsim.policy.fedat import FedAT
 from flsim.policy.fedbuff import FedBuff
+from flsim.policy.flower import FlowerStrategy
 from flsim.policy.port import Port
 from flsim.policy.selection import Selection
 from flsim.policy.selections import AnySelection
@@ -13,7 +14,9 @@ from flsim.policy.server_app import ServerAppStrategy
 from flsim.policy.strategy import Strategy
 from flsim.policy.sync import Sync
 
-AnyStrategy = Annotated[Strategy, Kinds(Strategy, Sync, FedAsync, FedBuff, Port, FedAT, ServerAppStrategy)]
+AnyStrategy = Annotated[
+    Strategy, Kinds(Strategy, Sync, FedAsync, FedBuff, Port, FedAT, FlowerStrategy, ServerAppStrategy)
+]
 
 __all__ = [
     "AnySelection",
@@ -21,6 +24,7 @@ __all__ = [
     "FedAT",
     "FedAsync",
     "FedBuff",
+    "FlowerStrategy",
     "Port",
     "Selection",
     "ServerAppStrategy",

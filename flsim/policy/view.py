@@ -1,13 +1,17 @@
 """What a strategy sees, and what it can decide. Nothing here moves time or touches weights."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from flsim.draws import Stream
 from flsim.policy.known import Known
 from flsim.tasks import Anchor, Task
+
+Choice = Callable[[Sequence[int], Stream, int], tuple[int, ...]]
+"""Chooses among the idle clients, in no meaningful order, with draws, in the run's n-th selection."""
 
 
 class View(Protocol):
@@ -54,6 +58,9 @@ class View(Protocol):
         `among`: [clients], true for those who may be drawn; finding the idle ones among them costs O(idle).
         If there is none, nobody is drawn, and that is no selection.
         """
+
+    def choose(self, choice: Choice) -> tuple[int, ...]:
+        """Return whom a strategy that selects by itself chooses. It counts as a selection."""
 
     @property
     def draws_rounds(self) -> bool:

@@ -18,6 +18,7 @@ from flsim.scenario.drifting import check_drift
 from flsim.scenario.executor import AnyExecutor, Auto
 from flsim.scenario.fleet import Fleet
 from flsim.scenario.flower import check_flower
+from flsim.scenario.flower_strategy import check_flower_strategy
 from flsim.scenario.governance import Governance
 from flsim.scenario.hierarchy import Hierarchy, check_hierarchy, edge_count
 from flsim.scenario.leakage import Leakage
@@ -108,6 +109,7 @@ class Scenario(Section):
     def _parts_fit(self) -> Self:
         """Let every part say whether it can be in such a scenario. The first that cannot is heard."""
         check_flower(self)
+        check_flower_strategy(self)
         check_hierarchy(self)
         self._check_fleet()
         if self.secure_aggregation is not None:

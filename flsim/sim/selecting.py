@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flsim.draws import Stream
+from flsim.policy.view import Choice
 from flsim.scenario import Scenario
 from flsim.scenario.hierarchy import Edge
 from flsim.sim.history import ClientHistory, KnownClients
@@ -44,8 +45,20 @@ class Selecting:
             idle = ids[among[ids]].tolist()
             if not idle:
                 return ()
+        self._begin()
+        return self._known_as(self._choose(idle, count, self._draws, self._selections, self._known))
+
+    def choose(self, choice: Choice) -> tuple[int, ...]:
+        """Let a strategy choose among the idle clients in the place of the scenario's selection."""
+        self._begin()
+        return self._known_as(choice(self._idle, self._draws, self._selections))
+
+    def _begin(self) -> None:
+        """Count one more selection, and note who can be chosen."""
         self._selections += 1
         if self._history is not None:
             self._history.seen(self._selections, self._idle, self._busy)
-        chosen = self._choose(idle, count, self._draws, self._selections, self._known)
+
+    def _known_as(self, chosen: tuple[int, ...]) -> tuple[int, ...]:
+        """Return clients as the world knows them."""
         return tuple(self._first + client for client in chosen) if self._first else chosen

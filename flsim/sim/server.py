@@ -48,7 +48,7 @@ class Server(Dispatcher):
         selecting = Selecting(scenario, self._idle, self._flights, known, self._history, edge)
         state = (self._idle, self._flights, self._inbox, known)
         rounds = scenario.selection.draws_rounds
-        self._view = ServerView(self._env, self, *state, selecting.select, rounds)
+        self._view = ServerView(self._env, self, *state, selecting, rounds)
 
     @property
     def epsilon(self) -> float | None:

@@ -1,6 +1,6 @@
 """The server's state as a strategy may see it: references, no copies, nothing to change it with."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from simpy import Environment
 
 from flsim.policy.known import Known
-from flsim.policy.view import Arrival
+from flsim.policy.view import Arrival, Choice
 from flsim.sim.flight import Flight
+from flsim.sim.selecting import Selecting
 from flsim.tasks import Task
 
 if TYPE_CHECKING:
@@ -27,14 +28,15 @@ class ServerView:
         flights: Mapping[int, Flight],
         inbox: Sequence[Arrival],
         known: Known,
-        select: Callable[[int, NDArray[np.bool_] | None], tuple[int, ...]],
+        selecting: Selecting,
         draws_rounds: bool,
     ) -> None:
         self._env = env
         self._server = server
         self._idle = idle
         self._flights = flights
-        self._select = select
+        self._select = selecting.select
+        self._choose = selecting.choose
         self.inbox = inbox
         self.known = known
         self.draws_rounds = draws_rounds
@@ -65,6 +67,9 @@ class ServerView:
 
     def select(self, count: int, among: NDArray[np.bool_] | None = None) -> tuple[int, ...]:
         return self._select(count, among)
+
+    def choose(self, choice: Choice) -> tuple[int, ...]:
+        return self._choose(choice)
 
     def outstanding(self) -> Sequence[Task]:
         return [flight.task for flight in self._flights.values()]

@@ -43,6 +43,7 @@ KEYS = {
     "cosine": {"over": 4},
     "warmup": {"over": 2},
     "fedbuff": {"buffer_size": 6},
+    "flower": {"class": "flwr.serverapp.strategy:FedAdam", "arguments": {"fraction_train": 0.2}},
     "central": {"accounting": "rdp"},
     "tree": {"accounting": "rdp"},
     "local": {"accounting": "rdp", "clip": 0.1, "noise_multiplier": 0.5},

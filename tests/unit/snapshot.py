@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from flsim.policy.view import Arrival
+from flsim.draws import Stream
+from flsim.policy.view import Arrival, Choice
 from flsim.tasks import Task
 from tests.known import Facts, facts
 
@@ -46,6 +47,9 @@ class Snapshot:
     def select(self, count: int, among: NDArray[np.bool_] | None = None) -> tuple[int, ...]:
         idle = range(100, 100 + self.idle)
         return tuple(client for client in idle if among is None or among[client])[:count]
+
+    def choose(self, choice: Choice) -> tuple[int, ...]:
+        return choice(range(100, 100 + self.idle), Stream(0, "selection"), 1)
 
     def outstanding(self) -> Sequence[Task]:
         return self.out

@@ -1,9 +1,9 @@
 """In an ideal world, a Flower app does under flsim what it does under Flower's own simulation engine. Slow.
 
 Both run the app as it is, and nodes train alike, to the bit. What differs is the order in which answers
-come in, and so the order in which the server adds float32 numbers up. Between two runs of the engine itself
-that moves the weights by 1e-7 and the metrics by 1e-8 in three rounds, so a hundred times as much is allowed
-here; one answer more or less, or other samples, would move them by far more.
+come in, and so the order in which the server adds float32 numbers up. Between two runs of the engine
+itself that moves the weights by 1e-7 and the metrics by 1e-8 in three rounds, so a hundred times as
+much is allowed here; one answer more or less, or other samples, would move them by far more.
 """
 
 import json
