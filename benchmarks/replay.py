@@ -38,7 +38,9 @@ def main() -> int:
     parser.add_argument("--here", action="store_true", help="replay in this environment")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
     given = parser.parse_args()
-    files = sorted(SCENARIOS.rglob("*.yaml"))
+    files = sorted(
+        set(SCENARIOS.rglob("*.yaml")) - set(SCENARIOS.rglob("worlds/*.yaml"))
+    )  # those have no app
     if given.names:
         files = [path for path in files if path.stem in given.names]
     with tempfile.TemporaryDirectory(prefix="flsim-replay-study-") as temporary:

@@ -29,8 +29,27 @@ try:
             MetricRecord,
             RecordDict,
         )
+        from flwr.app.message import make_message
+        from flwr.app.metadata import Metadata
         from flwr.clientapp import ClientApp
+        from flwr.clientapp.client_app import LoadClientAppError
+        from flwr.common import Parameters
+        from flwr.common.config import flatten_dict, get_project_config
+        from flwr.common.constant import SUPERLINK_NODE_ID, ErrorCode
+        from flwr.common.serde import message_to_proto, recorddict_to_proto
+        from flwr.compat.common.recorddict_compat import parameters_to_arrayrecord
+        from flwr.proto.node_pb2 import NodeInfo
+        from flwr.server import server as legacy_server
+        from flwr.server.client_manager import SimpleClientManager
+        from flwr.server.compat import app as legacy_app
+        from flwr.server.compat import app_utils as legacy_nodes
+        from flwr.server.strategy import Strategy as LegacyStrategy
+        from flwr.server.superlink.linkstate.utils import (
+            create_message_error_unavailable_ins_message,
+            create_message_error_unavailable_res_message,
+        )
         from flwr.serverapp import Grid, ServerApp
+        from flwr.serverapp.server_app import LoadServerAppError
         from flwr.serverapp.strategy import (
             FedAdagrad,
             FedAdam,
@@ -40,6 +59,8 @@ try:
             Strategy,
             strategy_utils,
         )
+        from flwr.supercore.object_ref import load_app
+        from flwr.supercore.run import Run
         from flwr.supercore.task_identity import TaskIdentity
 except ImportError as error:
     raise ScenarioError(
@@ -47,26 +68,50 @@ except ImportError as error:
     ) from error
 
 __all__ = [
+    "SUPERLINK_NODE_ID",
     "Array",
     "ArrayRecord",
     "ClientApp",
     "ConfigRecord",
     "Context",
     "Error",
+    "ErrorCode",
     "FedAdagrad",
     "FedAdam",
     "FedAvg",
     "FedAvgM",
     "FedYogi",
     "Grid",
+    "LegacyStrategy",
+    "LoadClientAppError",
+    "LoadServerAppError",
     "Message",
     "MessageType",
+    "Metadata",
     "MetricRecord",
+    "NodeInfo",
+    "Parameters",
     "RecordDict",
+    "Run",
     "ServerApp",
+    "SimpleClientManager",
     "Strategy",
+    "TaskIdentity",
     "WouldSleepError",
     "calling",
+    "create_message_error_unavailable_ins_message",
+    "create_message_error_unavailable_res_message",
+    "flatten_dict",
+    "get_project_config",
+    "legacy_app",
+    "legacy_nodes",
+    "legacy_server",
+    "load_app",
+    "make_message",
+    "message_to_proto",
+    "parameters_to_arrayrecord",
+    "recorddict_to_proto",
+    "strategy_utils",
 ]
 
 

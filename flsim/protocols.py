@@ -8,6 +8,7 @@ from flsim.records import (
     ClientEvaluations,
     EdgeVersionRecord,
     ErrandRecord,
+    MessageRecord,
     MetadataRecord,
     SecureSessionRecord,
     TaskRecord,
@@ -134,6 +135,14 @@ class SecureJournal(Journal, Protocol):
 
     def errand(self, record: ErrandRecord) -> None:
         """Take the row of what a holder did in a recovery."""
+
+
+@runtime_checkable
+class MessageJournal(Journal, Protocol):
+    """What happened, the messages of a program included."""
+
+    def message(self, record: MessageRecord) -> None:
+        """Take the row of a message that is over."""
 
 
 @runtime_checkable

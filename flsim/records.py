@@ -129,6 +129,33 @@ class ErrandRecord(NamedTuple):
     energy_j: float | None
 
 
+class MessageRecord(NamedTuple):
+    """A row of messages.parquet: one message of a program's to a client, and its answer.
+
+    `outcome`: that of its task, if it is one; else answered, or as a task's, or why it never went out.
+    `task`: None for messages that ask for no update, and for those that never went out.
+    """
+
+    message: int
+    client: int
+    kind: str  # of the message: train, evaluate, query, with an action behind a dot
+    group: str
+    version: int  # of the model that it carried, or the current one
+    pushed_s: float
+    ended_s: float
+    outcome: str
+    task: int | None = None
+    asked_s: float | None = None  # when its download began
+    download_end_s: float | None = None
+    compute_end_s: float | None = None
+    collected_s: float | None = None  # when the program took the answer
+    error: int | None = None  # the code of an answer that is an error, and the reason that came with it
+    reason: str | None = None
+    bytes_down: int = 0
+    bytes_up: int = 0
+    energy_j: float | None = None
+
+
 class EdgeVersionRecord(NamedTuple):
     """A row of edge_versions.parquet: one update that an edge server has made; version 0 is none."""
 

@@ -14,6 +14,7 @@ from flsim.errors import ScenarioError
 from flsim.govern.record import govern
 from flsim.govern.signature import check_key
 from flsim.holdings import Holdings
+from flsim.messages import Program
 from flsim.observe.adapters import adapters_summary, write_factorisation
 from flsim.observe.attacked import attack_summary, write_attacked
 from flsim.observe.blocks import BUSY_ROWS, JOURNAL, Blocks
@@ -131,6 +132,8 @@ def _carry_out(
             error.add_note(f"After that: {another}")
         raise
     training = learner.close()
+    if isinstance(learner, Program):
+        write_json(folder / "flower.json", learner.told())
     _write_rest(scenario, folder, world, costs, training)
     results = plan, folder, journal, simulated, training, costs, holdings
     summary = _write_results(*results, tracking)

@@ -8,6 +8,7 @@ from flsim.holdings import Holdings
 from flsim.protocols import Learner
 from flsim.scenario import Scenario
 from flsim.scenario.codec import numbers_in
+from flsim.scenario.flower import FlowerWorkload
 from flsim.scenario.workload import SyntheticWorkload, TorchWorkload
 from flsim.sim.timing import NoLearner, synthetic_costs
 from flsim.tasks import TaskCosts
@@ -35,6 +36,10 @@ def prepare_workload(scenario: Scenario, *, timing_only: bool) -> Work:
         prepared = prepare(scenario, workload)
         learner = NoLearner() if timing_only else prepared.learner
         return Work(_masked(scenario, prepared.costs), learner, prepared.holdings)
+    if isinstance(workload, FlowerWorkload):
+        from flsim.flower.prepare import prepare as prepare_app  # imports flwr and torch
+
+        return Work(*prepare_app(scenario, workload, timing_only=timing_only), None)
     raise ScenarioError(f"workload: nothing here can run a {type(workload).__name__}")
 
 
@@ -58,5 +63,7 @@ def plain_costs(scenario: Scenario) -> TaskCosts:
         from flsim.learn.prepare import costs_of
 
         return costs_of(scenario, workload)
+    if isinstance(workload, FlowerWorkload):
+        raise ScenarioError("workload flower: what messages take is known only when the app runs")
     assert isinstance(workload, SyntheticWorkload)  # noqa: S101
     return synthetic_costs(scenario, workload)

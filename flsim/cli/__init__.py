@@ -15,6 +15,7 @@ from flsim.cli import (  # noqa: F401 - they add their commands
     completion,
     data,
     export,
+    flower,
     governance,
     plot,
     results,

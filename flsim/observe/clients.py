@@ -3,15 +3,19 @@
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as parquet
+from pyarrow import compute
 
 from flsim.errors import RunError
 from flsim.observe.schemas import CLIENTS_SCHEMA, EDGE_OF_CLIENT
 from flsim.observe.table_file import fitting, write_table
 from flsim.records import Devices, Outcome
+
+Rows = TypeVar("Rows", pa.Table, pa.RecordBatch)
 
 
 def write_clients(
@@ -19,9 +23,9 @@ def write_clients(
 ) -> None:
     """Write `folder/clients.parquet`, reading `folder/tasks.parquet` a row group at a time.
 
-    What errands of holders took (`folder/secure_errands.parquet`) is added, if there are any. `samples`:
-    how many samples each client has; `edges`: the edge of each, in a hierarchy. Raises RunError if a file
-    cannot be read or written.
+    What errands took (`folder/secure_errands.parquet` or `folder/messages.parquet`) is added, if there are
+    any. `samples`: how many samples each client has; `edges`: the edge of each, in a hierarchy. Raises
+    RunError if a file cannot be read or written.
     """
     try:
         drawn = drawn_clients(devices, samples, edges)
@@ -30,10 +34,19 @@ def write_clients(
             errands: Iterable[pa.RecordBatch] = ()
             if (path := folder / "secure_errands.parquet").exists():
                 errands = stack.enter_context(parquet.ParquetFile(path)).iter_batches()
+            elif (path := folder / "messages.parquet").exists():
+                messages = stack.enter_context(parquet.ParquetFile(path)).iter_batches()
+                errands = (errands_in(batch) for batch in messages)
             rows = with_tasks(drawn, tasks, errands)
         write_table(folder / "clients.parquet", rows)
     except OSError as error:
         raise RunError(f"{folder}: cannot write clients.parquet: {error}") from error
+
+
+def errands_in(messages: Rows) -> Rows:
+    """Return the messages that went out to clients and were no tasks."""
+    is_task, was_asked = messages["task"].is_valid(), messages["asked_s"].is_valid()
+    return messages.filter(compute.and_not(was_asked, is_task))
 
 
 def drawn_clients(

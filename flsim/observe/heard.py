@@ -9,6 +9,7 @@ from flsim.records import (
     AbsenceRecord,
     EdgeVersionRecord,
     ErrandRecord,
+    MessageRecord,
     MetadataRecord,
     SecureSessionRecord,
     TaskRecord,
@@ -32,6 +33,7 @@ class HeardJournal:
         self.secure_session: Callable[[SecureSessionRecord], None] = journal.secure_session
         self.absence: Callable[[AbsenceRecord], None] = journal.absence
         self.errand: Callable[[ErrandRecord], None] = journal.errand
+        self.message: Callable[[MessageRecord], None] = journal.message
 
     def task(self, record: TaskRecord) -> None:
         """Take the row of a task that has ended."""

@@ -25,6 +25,7 @@ from flsim.observe.blocks import Blocks, Json
 from flsim.observe.digest import TASK_COLUMNS, VERSION_COLUMNS, TableDigest, combined
 from flsim.observe.schemas import (
     ABSENCES_SCHEMA,
+    MESSAGES_SCHEMA,
     METADATA_SCHEMA,
     SECURE_ERRANDS_SCHEMA,
     SECURE_SESSIONS_SCHEMA,
@@ -35,6 +36,7 @@ from flsim.records import (
     AbsenceRecord,
     EdgeVersionRecord,
     ErrandRecord,
+    MessageRecord,
     MetadataRecord,
     Outcome,
     SecureSessionRecord,
@@ -45,6 +47,8 @@ from flsim.records import (
 ROW_GROUP_ROWS = 65_536
 _PACK_ROWS = 4_096
 
+_OTHERS = ("metadata", "absences", "secure_sessions", "secure_errands", "messages")
+_FOLDED = ("secure_errands", "messages")  # which of them add to the totals
 _OUTCOMES = pa.array([outcome.value for outcome in Outcome], pa.string())
 _OUTCOME_CODES = {outcome: code for code, outcome in enumerate(Outcome)}
 
@@ -53,7 +57,7 @@ _OUTCOME_CODES = {outcome: code for code, outcome in enumerate(Outcome)}
 class Totals:
     """What all tasks that have ended come to: how many per outcome, and the bytes they moved.
 
-    Bytes and energy of holders' errands are in it, too.
+    Bytes and energy of holders' errands, and of messages that are no tasks, are in it, too.
     """
 
     tasks: Mapping[Outcome, int] = field(default_factory=lambda: dict.fromkeys(Outcome, 0))
@@ -78,7 +82,7 @@ class Totals:
         )
 
     def with_errands(self, batch: pa.RecordBatch) -> "Totals":
-        """Return these totals with what the holders' errands of `batch` took."""
+        """Return these totals with what the errands of `batch` took."""
         return Totals(
             self.tasks,
             self.bytes_down + int(batch.column("bytes_down").to_numpy().sum()),
@@ -193,8 +197,8 @@ def _array(column: Sequence[Any], kind: pa.DataType) -> pa.Array:
 class ParquetJournal:
     """The Journal that writes `tasks.parquet`, `versions.parquet`, and, if they have rows, others.
 
-    These are `metadata.parquet`, `absences.parquet`, `secure_sessions.parquet` and
-    `secure_errands.parquet`.
+    These are `metadata.parquet`, `absences.parquet`, `secure_sessions.parquet`, `secure_errands.parquet`
+    and `messages.parquet`.
 
     folder: where they go; made if missing. The first two exist from the start and can be read once the
     journal is closed, also with no rows. Rows keep the order in which they were handed over.
@@ -223,10 +227,7 @@ class ParquetJournal:
         self._tasks = _TableWriter(tasks, TASKS_SCHEMA, self._fold_tasks, blocks)
         self._versions = _TableWriter(versions, self.version_schema, self._fold_versions, blocks)
         self._folder = folder
-        self._metadata: _TableWriter | None = None
-        self._absences: _TableWriter | None = None
-        self._sessions: _TableWriter | None = None
-        self._errands: _TableWriter | None = None
+        self._others: dict[str, _TableWriter] = {}  # by table: those that not every run has
 
     def task(self, record: TaskRecord) -> None:
         """Take the row of a task that has ended. Rows may come in any order."""
@@ -261,39 +262,38 @@ class ParquetJournal:
 
     def metadata(self, record: MetadataRecord) -> None:
         """Take the row of what came with a task's update."""
-        if self._closed:
-            raise RunError(f"the journal is closed; it cannot take {record}")
-        if self._metadata is None:
-            path = self._folder / "metadata.parquet"
-            self._metadata = _TableWriter(path, METADATA_SCHEMA, _fold_nothing, self._blocks)
-        self._metadata.take(record, self._row_group_rows)
+        self._take("metadata", METADATA_SCHEMA, record)
 
     def absence(self, record: AbsenceRecord) -> None:
         """Take the row of a time that a client was away."""
-        if self._closed:
-            raise RunError(f"the journal is closed; it cannot take {record}")
-        if self._absences is None:
-            path = self._folder / "absences.parquet"
-            self._absences = _TableWriter(path, ABSENCES_SCHEMA, _fold_nothing, self._blocks)
-        self._absences.take(record, self._row_group_rows)
+        self._take("absences", ABSENCES_SCHEMA, record)
 
     def secure_session(self, record: SecureSessionRecord) -> None:
         """Take the row of a phase of a session that has ended."""
-        if self._closed:
-            raise RunError(f"the journal is closed; it cannot take {record}")
-        if self._sessions is None:
-            path = self._folder / "secure_sessions.parquet"
-            self._sessions = _TableWriter(path, SECURE_SESSIONS_SCHEMA, _fold_nothing, self._blocks)
-        self._sessions.take(record, self._row_group_rows)
+        self._take("secure_sessions", SECURE_SESSIONS_SCHEMA, record)
 
     def errand(self, record: ErrandRecord) -> None:
         """Take the row of what a holder did in a recovery."""
+        self._take("secure_errands", SECURE_ERRANDS_SCHEMA, record, self._fold_errands)
+
+    def message(self, record: MessageRecord) -> None:
+        """Take the row of a message that is over."""
+        self._take("messages", MESSAGES_SCHEMA, record, self._fold_messages)
+
+    def _take(
+        self,
+        table: str,
+        schema: pa.Schema,
+        record: NamedTuple,
+        fold: Callable[[pa.RecordBatch], Callable[[], None]] | None = None,
+    ) -> None:
+        """Take a row of a table that not every run has. `fold`: what its rows add to; None for nothing."""
         if self._closed:
             raise RunError(f"the journal is closed; it cannot take {record}")
-        if self._errands is None:
-            path = self._folder / "secure_errands.parquet"
-            self._errands = _TableWriter(path, SECURE_ERRANDS_SCHEMA, self._fold_errands, self._blocks)
-        self._errands.take(record, self._row_group_rows)
+        if table not in self._others:
+            path = self._folder / f"{table}.parquet"
+            self._others[table] = _TableWriter(path, schema, fold or _fold_nothing, self._blocks)
+        self._others[table].take(record, self._row_group_rows)
 
     def totals(self) -> Totals:
         """Return what the tasks so far come to."""
@@ -344,16 +344,16 @@ class ParquetJournal:
 
     def _writers(self) -> list[_TableWriter]:
         """Return what there is, in the order in which blocks are written."""
-        rare = (self._metadata, self._absences, self._sessions, self._errands)
-        every = (self._tasks, self._versions, *rare)
-        return [writer for writer in every if writer is not None]
+        others = [self._others[table] for table in _OTHERS if table in self._others]
+        return [self._tasks, self._versions, *others]
 
     def _flush(self) -> None:
         if not self._closed:
             self._tasks.flush()
             self._versions.flush()
-            if self._errands is not None:
-                self._errands.flush()
+            for table in _FOLDED:
+                if table in self._others:
+                    self._others[table].flush()
 
     def _fold_tasks(self, batch: pa.RecordBatch) -> Callable[[], None]:
         totals, digest = self._totals.extended(batch), self._task_digest.extended(batch)
@@ -370,6 +370,9 @@ class ParquetJournal:
             self._totals = totals
 
         return take_over
+
+    def _fold_messages(self, batch: pa.RecordBatch) -> Callable[[], None]:
+        return self._fold_errands(batch.filter(batch.column("task").is_null()))  # the others are tasks' own
 
     def _fold_versions(self, batch: pa.RecordBatch) -> Callable[[], None]:
         digest = self._version_digest.extended(batch)

@@ -169,7 +169,7 @@ class _Spending:
     @classmethod
     def of(cls, tables: Tables) -> "_Spending":
         parts, words = [tables.tasks], outcomes(tables.tasks)
-        if (errands := tables.secure_errands) is not None:
+        if (errands := tables.errands) is not None:
             parts.append(errands)
             words = np.concatenate([words, np.full(errands.num_rows, "", np.object_)])
 

@@ -104,6 +104,26 @@ SECURE_ERRANDS_SCHEMA = _schema(
     bytes_up=_COUNT,
     energy_j=_REAL_OR_NULL,
 )
+MESSAGES_SCHEMA = _schema(
+    message=_COUNT,
+    client=_COUNT,
+    kind=(pa.string(), False),
+    group=(pa.string(), False),
+    version=_COUNT,
+    pushed_s=_REAL,
+    ended_s=_REAL,
+    outcome=(pa.string(), False),
+    task=_COUNT_OR_NULL,
+    asked_s=_REAL_OR_NULL,
+    download_end_s=_REAL_OR_NULL,
+    compute_end_s=_REAL_OR_NULL,
+    collected_s=_REAL_OR_NULL,
+    error=_COUNT_OR_NULL,
+    reason=(pa.string(), True),
+    bytes_down=_COUNT,
+    bytes_up=_COUNT,
+    energy_j=_REAL_OR_NULL,
+)
 ABSENCES_SCHEMA = _schema(
     client=_COUNT,
     from_s=_REAL,

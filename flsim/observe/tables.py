@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from flsim.errors import RunError
 from flsim.observe.blocks import JOURNAL
-from flsim.observe.clients import drawn_batch, with_tasks
+from flsim.observe.clients import drawn_batch, errands_in, with_tasks
 from flsim.observe.digest import (
     EDGE_VERSION_COLUMNS,
     TASK_COLUMNS,
@@ -30,6 +30,7 @@ from flsim.observe.schemas import (
     EDGE_VERSIONS_SCHEMA,
     ENDING_SCHEMA,
     LEAKAGE_SCHEMA,
+    MESSAGES_SCHEMA,
     METADATA_SCHEMA,
     METRICS_SCHEMA,
     RECONSTRUCTIONS_SCHEMA,
@@ -53,7 +54,8 @@ class Tables:
     task that went into a server update, if something was trained. `attacked_tasks`: one per task that was
     attacked, if there was an attack. `leakage`: one per attack of the leakage meter, and `reconstructions`:
     one per sample that it reconstructed, if there is one. `secure_sessions`: one per phase of a secure
-    session, and `secure_errands`: one per recovery of a buffer and holder. `metrics`: one per metric of a
+    session, and `secure_errands`: one per recovery of a buffer and holder. `messages`: one per message of a
+    program that asks clients by itself. `metrics`: one per metric of a
     version, or of a client's test of it, if there are any. `absences`: one per time that a client was away,
     if any was and the run wrote them down. In a hierarchy, `edges` has the tables of the
     edge servers; the tasks are the clients', and the versions the server's. `ending`: how the run ended,
@@ -71,9 +73,17 @@ class Tables:
     reconstructions: pa.Table | None = None
     secure_sessions: pa.Table | None = None
     secure_errands: pa.Table | None = None
+    messages: pa.Table | None = None
     metrics: pa.Table | None = None
     ending: pa.Table | None = None
     absences: pa.Table | None = None
+
+    @property
+    def errands(self) -> pa.Table | None:
+        """What clients did beside their tasks, if they did: for a committee, or for a program."""
+        if self.messages is None:
+            return self.secure_errands
+        return errands_in(self.messages)
 
     @property
     def aggregated(self) -> pa.Table:
@@ -110,7 +120,7 @@ def read_tables(folder: Path) -> Tables:
         return _recovered(folder)
     tested, metadata = folder / "client_accuracy.parquet", folder / "metadata.parquet"
     attacked, sessions = folder / "attacked_tasks.parquet", folder / "secure_sessions.parquet"
-    errands = folder / "secure_errands.parquet"
+    errands, messages = folder / "secure_errands.parquet", folder / "messages.parquet"
     metrics = folder / "metrics.parquet"
     leakage, guesses = folder / "leakage.parquet", folder / "reconstructions.parquet"
     ending, absences = folder / "ending.parquet", folder / "absences.parquet"
@@ -126,6 +136,7 @@ def read_tables(folder: Path) -> Tables:
         reconstructions=read_table(guesses, RECONSTRUCTIONS_SCHEMA) if guesses.exists() else None,
         secure_sessions=read_table(sessions, SECURE_SESSIONS_SCHEMA) if sessions.exists() else None,
         secure_errands=read_table(errands, SECURE_ERRANDS_SCHEMA) if errands.exists() else None,
+        messages=read_table(messages, MESSAGES_SCHEMA) if messages.exists() else None,
         metrics=read_table(metrics, METRICS_SCHEMA) if metrics.exists() else None,
         ending=read_table(ending, ENDING_SCHEMA) if ending.exists() else None,
         absences=read_table(absences, ABSENCES_SCHEMA) if absences.exists() else None,
@@ -133,7 +144,8 @@ def read_tables(folder: Path) -> Tables:
     fleet = max(tables.clients.num_rows, _MOST_UNKNOWN)
     if tables.edges is not None:
         fleet = len(tables.edges.of_client)
-    for name, table in (("tasks", tables.tasks), ("secure_errands", tables.secure_errands)):
+    for name in ("tasks", "secure_errands", "messages"):
+        table = getattr(tables, name)
         _check_clients(str(folder / f"{name}.parquet"), table, fleet)
     if tables.client_accuracy is not None:
         _check_versions(str(tested), tables.client_accuracy, tables.versions)
@@ -165,11 +177,13 @@ def _recovered(folder: Path) -> Tables:
     edges = None
     clients = CLIENTS_SCHEMA.empty_table()
     fleet = rows["clients"].num_rows if "clients" in rows else _MOST_UNKNOWN
-    for name, table in (("tasks", tasks), ("secure_errands", errands)):
+    messages = of_journal("messages", MESSAGES_SCHEMA)
+    for name, table in (("tasks", tasks), ("secure_errands", errands), ("messages", messages)):
         _check_clients(f"{folder / JOURNAL}: {name}", table, fleet)
     if "clients" in rows:
         drawn = drawn_batch(f"{folder / JOURNAL}: clients", rows["clients"])
-        clients = with_tasks(drawn, tasks.to_batches(), () if errands is None else errands.to_batches())
+        beside = errands if messages is None else errands_in(messages)
+        clients = with_tasks(drawn, tasks.to_batches(), () if beside is None else beside.to_batches())
     if EDGE_OF_CLIENT.name in clients.column_names:
         edge_tasks, versions = (
             of_journal("edge_tasks", TASKS_SCHEMA),
@@ -189,6 +203,7 @@ def _recovered(folder: Path) -> Tables:
         edges=edges,
         secure_sessions=of_journal("secure_sessions", SECURE_SESSIONS_SCHEMA),
         secure_errands=errands,
+        messages=messages,
         absences=of_journal("absences", ABSENCES_SCHEMA),
     )
 

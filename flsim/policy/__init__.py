@@ -10,10 +10,13 @@ from flsim.policy.flower import FlowerStrategy
 from flsim.policy.port import Port
 from flsim.policy.selection import Selection
 from flsim.policy.selections import AnySelection
+from flsim.policy.server_app import ServerAppStrategy
 from flsim.policy.strategy import Strategy
 from flsim.policy.sync import Sync
 
-AnyStrategy = Annotated[Strategy, Kinds(Strategy, Sync, FedAsync, FedBuff, Port, FedAT, FlowerStrategy)]
+AnyStrategy = Annotated[
+    Strategy, Kinds(Strategy, Sync, FedAsync, FedBuff, Port, FedAT, FlowerStrategy, ServerAppStrategy)
+]
 
 __all__ = [
     "AnySelection",
@@ -24,6 +27,7 @@ __all__ = [
     "FlowerStrategy",
     "Port",
     "Selection",
+    "ServerAppStrategy",
     "Strategy",
     "Sync",
 ]

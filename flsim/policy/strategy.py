@@ -16,6 +16,9 @@ class Strategy(Component):
     needs_history: ClassVar[bool] = False
     """Whether it looks at `view.known.history`, which is not kept otherwise."""
 
+    ends_by_itself: ClassVar[bool] = False
+    """Whether it comes to an end, so that the run need not be told when to stop."""
+
     @abstractmethod
     def decide(self, view: View) -> Decision:
         """Return what the server does next."""

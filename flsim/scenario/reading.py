@@ -19,14 +19,20 @@ from flsim.scenario.scenario import Scenario
 S = TypeVar("S", bound=Section)
 
 
-def read_scenario(path: Path, overrides: Sequence[str | Change] = ()) -> Scenario:
+def read_scenario(
+    path: Path, overrides: Sequence[str | Change] = (), defaults: Sequence[Change] = ()
+) -> Scenario:
     """Return the scenario in the file at `path`, with overrides such as "strategy.cohort=20".
 
+    `defaults`: changes to keys of the scenario itself that the file has not.
     Raises ScenarioError for a file that cannot be read, is not plain YAML, or does not fit.
     """
     document = yaml_text.parse(_read_text(path), str(path))
     if not isinstance(document.data, dict):
         raise ScenarioError(f"{path}: a scenario is a mapping that begins with 'name: …'")
+    for change in defaults:
+        if change.keys[0] not in document.data:
+            apply(document, change)
     for override in overrides:
         apply(document, change_of(override) if isinstance(override, str) else override)
     return _validated(document.data, document, str(path), path.parent)

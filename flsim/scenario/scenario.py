@@ -17,6 +17,7 @@ from flsim.scenario.compression import Compression
 from flsim.scenario.drifting import check_drift
 from flsim.scenario.executor import AnyExecutor, Auto
 from flsim.scenario.fleet import Fleet
+from flsim.scenario.flower import check_flower
 from flsim.scenario.flower_strategy import check_flower_strategy
 from flsim.scenario.governance import Governance
 from flsim.scenario.hierarchy import Hierarchy, check_hierarchy, edge_count
@@ -30,7 +31,8 @@ from flsim.scenario.server import Evaluate, Stop
 from flsim.scenario.server_optimizer import AnyServerOptimizer, ServerSgd
 from flsim.scenario.tracking import AnyTracker, check_trackers
 from flsim.scenario.training import Training
-from flsim.scenario.workload import AnyWorkload, TorchWorkload
+from flsim.scenario.workload import TorchWorkload
+from flsim.scenario.workloads import AnyWorkload
 
 
 class Scenario(Section):
@@ -106,6 +108,7 @@ class Scenario(Section):
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
         """Let every part say whether it can be in such a scenario. The first that cannot is heard."""
+        check_flower(self)
         check_flower_strategy(self)
         check_hierarchy(self)
         self._check_fleet()
@@ -174,6 +177,8 @@ class Scenario(Section):
                 raise misfit(path, asked, "there is no model: it needs workload torch")
 
     def _check_stop(self) -> None:
+        if self.stop.updates is None and self.stop.time is None and not self.strategy.ends_by_itself:
+            raise misfit(("stop",), self.stop, "give updates or time, so that the run is sure to end")
         if self.stop.converged is not None and (self.training is None or self.training.epochs < 2):
             why = (
                 "a client has converged when its loss hardly changes from one epoch to the next: "

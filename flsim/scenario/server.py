@@ -50,7 +50,7 @@ class Plateau(Section):
 
 
 class Stop(Section):
-    """When the run ends: whichever comes first. `updates` or `time` must be given.
+    """When the run ends: whichever comes first. `updates` or `time` must be given, unless an app ends it.
 
     `accuracy`: of the central test. `plateau`: central tests without an improvement. `converged`: the share
     of all clients that had converged in the last of their tasks that was aggregated. `updates`: how many
@@ -67,9 +67,3 @@ class Stop(Section):
     def reads_tests(self) -> bool:
         """Whether the central test of a version decides if the run goes on."""
         return self.accuracy is not None or self.plateau is not None
-
-    @model_validator(mode="after")
-    def _ends(self) -> Self:
-        if self.updates is None and self.time is None:
-            raise misfit((), self, "give updates or time, so that the run is sure to end")
-        return self

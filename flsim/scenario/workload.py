@@ -67,6 +67,3 @@ class SyntheticWorkload(Workload):
     upload: Size = 1e6
     compute: VaryingWork = Constant(value=1e9)
     samples: Annotated[int, Field(ge=1)] = 1
-
-
-AnyWorkload = Annotated[Workload, Kinds(Workload, TorchWorkload, SyntheticWorkload)]

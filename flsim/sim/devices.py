@@ -112,8 +112,13 @@ def _assign_classes(fleet: Fleet, seed: int) -> NDArray[np.uint8]:
 class TaskTimes(Protocol):
     """Says how long tasks compute."""
 
-    def seconds(self, client: int, ordinal: int, dispatched_s: float = 0.0) -> float:
-        """Return the seconds of training of a client's task number `ordinal`, dispatched at a moment."""
+    def seconds(
+        self, client: int, ordinal: int, dispatched_s: float = 0.0, work_flop: float | None = None
+    ) -> float:
+        """Return the seconds of training of a client's task number `ordinal`, dispatched at a moment.
+
+        `work_flop`: its work, where that is not what the costs say.
+        """
 
 
 class ComputeTimes:
@@ -126,10 +131,14 @@ class ComputeTimes:
         self._costs = costs
         self._draws = Stream(scenario.seed, "task.compute")
 
-    def seconds(self, client: int, ordinal: int, dispatched_s: float = 0.0) -> float:
+    def seconds(
+        self, client: int, ordinal: int, dispatched_s: float = 0.0, work_flop: float | None = None
+    ) -> float:
         compute = self._classes[self._device_class[client]]
         if isinstance(compute, Speed):
-            seconds = self._costs.load(dispatched_s).work_flop[client] / self._speed[client]
+            if work_flop is None:
+                work_flop = self._costs.load(dispatched_s).work_flop[client]
+            seconds = work_flop / self._speed[client]
             if compute.jitter:
                 u = self._draws.uniform(client, ordinal)
                 seconds *= math.exp(compute.jitter * _STANDARD_NORMAL.inv_cdf(u))

@@ -5,6 +5,7 @@ Why tasks are sent out, and what becomes of those that come back, is for the ser
 
 import functools
 from abc import ABC, abstractmethod
+from collections.abc import Generator
 from typing import ClassVar
 
 from simpy import Event
@@ -17,7 +18,7 @@ from flsim.sim.clock import DECIDE, HAPPEN, Signal, call_at
 from flsim.sim.failures import TaskFailures
 from flsim.sim.flight import Course, Flight
 from flsim.sim.loss import Attempts
-from flsim.sim.stopping import Stopping
+from flsim.sim.stopping import Ending, Stopping
 from flsim.sim.surroundings import Surroundings
 
 
@@ -68,6 +69,15 @@ class Dispatcher(ABC):
     def wake(self, _: Event | None = None) -> None:
         """Let the server decide anew, at the end of this instant."""
         self._signal.fire(priority=self.turn)
+
+    @property
+    def epsilon(self) -> float | None:
+        """What has been spent of privacy, if any is kept."""
+        return None
+
+    @abstractmethod
+    def run(self) -> Generator[Event, None, Ending]:
+        """Be the server until the run is over; return why it is."""
 
     @abstractmethod
     def arrived(self, flight: Flight) -> None:

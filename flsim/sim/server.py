@@ -52,7 +52,6 @@ class Server(Dispatcher):
 
     @property
     def epsilon(self) -> float | None:
-        """What has been spent of privacy, if any is kept."""
         return None if self._budget is None else self._budget.epsilon
 
     # The process
@@ -202,7 +201,6 @@ class Server(Dispatcher):
             if (ending := self._budget.spend(decision)) is not None:
                 return ending
         flights = [self._take_from_inbox(task) for task in decision.tasks]
-        self._forget_arrivals()
         result = self._around.learner.aggregate(
             decision.tasks, decision.weights, decision.anchor, decision.group
         )

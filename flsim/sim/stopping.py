@@ -18,6 +18,7 @@ Reason = Literal[
     "no clients",
     "stalled",
     "interrupted",
+    "finished",
 ]
 
 

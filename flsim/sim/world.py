@@ -9,9 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 from simpy import Environment
 
-from flsim.protocols import HierarchyJournal, Journal, Learner, PresenceJournal, SecureJournal, Trunk
+from flsim.messages import Program
+from flsim.protocols import (
+    HierarchyJournal,
+    Journal,
+    Learner,
+    MessageJournal,
+    PresenceJournal,
+    SecureJournal,
+    Trunk,
+)
 from flsim.records import Devices
 from flsim.scenario import Scenario
+from flsim.scenario.flower import FlowerWorkload
 from flsim.scenario.metadata import Metadata
 from flsim.scenario.secure_aggregation import PairwiseMasking
 from flsim.scenario.secure_buffer import LightSecAgg
@@ -20,10 +30,12 @@ from flsim.sim.absences import Absences
 from flsim.sim.agenda import Agenda
 from flsim.sim.collector import calm_collector
 from flsim.sim.devices import ComputeTimes, draw_devices
+from flsim.sim.dispatcher import Dispatcher
 from flsim.sim.edges import build_edges
 from flsim.sim.energy import EnergyMeter
 from flsim.sim.fleet import FleetState
 from flsim.sim.history import ClientHistory, KnownClients
+from flsim.sim.messages import MessageServer
 from flsim.sim.network import (
     Direction,
     Network,
@@ -113,7 +125,7 @@ class World:
         scenario = self.scenario
         surroundings = self.surroundings(learner, journal, watch)
         if self.backbone is None:
-            server = _server(scenario, surroundings, journal)
+            server = _server(scenario, surroundings, learner, journal)
             return self._run(server, server.client_changed, server.wake, journal)
         if not (isinstance(learner, Trunk) and isinstance(journal, HierarchyJournal)):
             raise TypeError("a hierarchy needs a learner that has branches, and a journal that knows edges")
@@ -124,7 +136,7 @@ class World:
         return simulated
 
     def _run(
-        self, server: Server, changed: Changed, over: Callable[[], None], journal: Journal
+        self, server: Dispatcher, changed: Changed, over: Callable[[], None], journal: Journal
     ) -> Simulated:
         """`changed`: told who comes and goes. `over`: told when nobody can come back any more."""
         absences = None
@@ -139,8 +151,14 @@ class World:
         return Simulated(cast(Ending, process.value), self.env.now, self.devices, server.epsilon)
 
 
-def _server(scenario: Scenario, surroundings: Surroundings, journal: Journal) -> Server:
+def _server(
+    scenario: Scenario, surroundings: Surroundings, learner: Learner, journal: Journal
+) -> Dispatcher:
     """Return the server of all clients."""
+    if isinstance(scenario.workload, FlowerWorkload):
+        if not (isinstance(learner, Program) and isinstance(journal, MessageJournal)):
+            raise TypeError("a Flower app is a program, and needs a journal that knows messages")
+        return MessageServer(scenario, surroundings, learner, journal, scenario.workload.notice)
     if (secure := scenario.secure_aggregation) is None:
         return Server(scenario, surroundings)
     if not isinstance(journal, SecureJournal):

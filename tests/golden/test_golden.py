@@ -1,11 +1,11 @@
 """Every shipped scenario still gives the run that it gave.
 
-golden.json holds, for each file in scenarios/, scenarios/byzantine/ and scenarios/flower/, the hash of
-the run's records and a few numbers of its summary. They are equal to the last bit on every machine,
-except for the accuracy, which depends on the processor's arithmetic. Where the server decides by what was
-learned, so does everything else, and where the samples are a text of the interpreter's own, they depend
-on that: then only the number of updates is held. What needs files that nobody ships is not run here; a
-model without weights is not trained; and what takes long is run with the slow tests.
+golden.json holds, for each file in scenarios/, scenarios/byzantine/ and scenarios/flower/, the hash of the
+run's records and a few numbers of its summary. They are equal to the last bit on every machine, except for
+the accuracy, which depends on the processor's arithmetic. Where the server decides by what was learned, so
+does everything else, and where the samples are a text of the interpreter's own, they depend on that: then
+only the number of updates is held. What needs files that nobody ships is not run here; a model without
+weights is not trained; and what takes long is run with the slow tests.
 
 After a change that is meant to change runs, or to add a scenario, write the file anew and look at the
 difference before it is committed:
@@ -36,7 +36,8 @@ TIMING_ONLY = ("llama7b_lora_timing.yaml",)
 SLOW = ("lora_text.yaml", "privacy.yaml", "text_speakers.yaml")
 SHIPPED = [*FOLDER.glob("*.yaml"), *FOLDER.glob("byzantine/*.yaml"), *FOLDER.glob("flower/*.yaml")]
 SCENARIOS = sorted(path for path in SHIPPED if path.name not in NEEDS_FILES)
-ALL = sorted(FOLDER.rglob("*.yaml"))
+WORLDS = sorted(FOLDER.glob("flower/worlds/*.yaml"))  # for `flsim flower`: no scenarios without an app
+ALL = sorted(set(FOLDER.rglob("*.yaml")) - set(WORLDS))
 ACCURACY_TOLERANCE = 0.03
 REWRITE = "python -m tests.golden.test_golden --write"
 
@@ -46,6 +47,7 @@ each_golden_scenario = pytest.mark.parametrize(
     ids=lambda path: path.stem,
 )
 each_scenario = pytest.mark.parametrize("scenario", ALL, ids=lambda path: path.stem)
+each_file = pytest.mark.parametrize("scenario", [*ALL, *WORLDS], ids=lambda path: path.stem)
 
 
 def _golden() -> dict[str, dict[str, Any]]:
@@ -103,7 +105,7 @@ def _opening_comment(scenario: Path) -> list[str]:
     return [line.removeprefix("#").strip() for line in found[0].splitlines()] if found else []
 
 
-@each_scenario
+@each_file
 def test_a_scenario_begins_with_what_to_look_at(scenario: Path) -> None:
     comment = _opening_comment(scenario)
     assert comment, f"{scenario.name} must begin with a comment: # Look at: …"
@@ -118,7 +120,7 @@ def test_a_scenario_is_named_after_its_file(scenario: Path) -> None:
 
 COMMANDS = [
     pytest.param(line, id=f"{scenario.stem}: {line[-40:]}")
-    for scenario in ALL
+    for scenario in [*ALL, *WORLDS]
     for line in _opening_comment(scenario)
     if line.startswith(("python ", "flsim "))
 ]

@@ -23,7 +23,7 @@ class Finished:
 def quickstart(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """The README's first command, in a folder that has nothing but the scenarios."""
     cwd = tmp_path_factory.mktemp("quickstart")
-    shutil.copytree(SCENARIOS, cwd / "scenarios")
+    shutil.copytree(SCENARIOS, cwd / "scenarios", ignore=shutil.ignore_patterns("__pycache__"))
     process = flsim("scenarios/quickstart.yaml", cwd=cwd, PYTHONHASHSEED="1", TZ="Asia/Tokyo", LC_ALL="C")
     assert process.returncode == 0, process.stderr
     return Finished(cwd, process, cwd / "outputs" / "quickstart")

@@ -375,19 +375,23 @@ def test_an_edge_that_the_server_calls_off_again_and_again_is_not_stalled() -> N
     assert outcomes([row for row in journal.edge_tasks if row.client == 2]) == [Outcome.DISCARDED] * 800
 
 
-def test_clients_that_come_while_their_edge_has_no_task_wake_nobody_in_vain(tmp_path: Path) -> None:
-    """Only the other edge has a task, for long: who comes and goes here must not count as a stall."""
-    asked: list[int] = []
+def in_turn(*edges: int) -> Scripted:
+    """Return the strategy that asks these edges one after the other."""
 
     def decide(view: View) -> Decision:
         if view.inbox:
             return Aggregate((view.inbox[0].task,), (1.0,))
-        if view.in_flight == 0:
-            asked.append(len(asked))
-            return Dispatch((1 if len(asked) == 2 else 0,))
-        return Wait()
+        return Wait() if view.in_flight else Dispatch((edges[view.version],))
 
-    data = quick(4, 2, 1.0, strategy=Scripted(script=decide), stop={"updates": 3})
+    return Scripted(script=decide)
+
+
+@pytest.mark.parametrize("edges", [(0, 1, 0), (1, 0)])
+def test_clients_that_come_while_their_edge_has_no_task_wake_nobody_in_vain(
+    tmp_path: Path, edges: tuple[int, ...]
+) -> None:
+    """Only the other edge has a task, for long: who comes and goes here must not count as a stall."""
+    data = quick(4, 2, 1.0, strategy=in_turn(*edges), stop={"updates": len(edges)})
     data["hierarchy"] = {
         "strategy": {"kind": "fedbuff", "concurrency": 2, "buffer_size": 1},
         "nodes": {"edge-1": {"strategy": ALL, "rounds": 3000}},
@@ -396,8 +400,16 @@ def test_clients_that_come_while_their_edge_has_no_task_wake_nobody_in_vain(tmp_
     data["fleet"]["availability"] = traced(tmp_path, [*comings, *((c, 0.0, 1e9) for c in (0, 2, 3))])
     ended, journal = simulated(data)
     assert ended.ending.reason == "updates"
-    assert outcomes(journal.edge_tasks) == [Outcome.AGGREGATED] * 3
-    assert ended.virtual_time_s == 3002.0
+    assert outcomes(journal.edge_tasks) == [Outcome.AGGREGATED] * len(edges)
+    assert ended.virtual_time_s == 3000.0 + edges.count(0)
+
+
+def test_all_clients_may_have_come_before_an_edge_has_had_a_task() -> None:
+    data = quick(4, 2, 1.0, strategy=in_turn(0, 1), stop={"updates": 2})
+    data["fleet"]["join"] = 0.5
+    ended, journal = simulated(data)
+    assert outcomes(journal.edge_tasks) == [Outcome.AGGREGATED] * 2
+    assert (ended.ending.reason, ended.virtual_time_s) == ("updates", 2.5)
 
 
 def test_the_server_s_outage_is_not_the_edges() -> None:

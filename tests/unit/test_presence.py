@@ -31,6 +31,12 @@ def test_simultaneous_changes_come_in_the_order_of_the_clients() -> None:
     ]
 
 
+def test_two_clients_come_in_their_order_too() -> None:
+    """Though the schedule that comes first changes the second of them."""
+    first, second = Listed([False, False], [[], [5.0]]), Listed([False, False], [[5.0], []])
+    assert Followed(2, [first, second], 8.0).heard == [(5.0, 0, False), (5.0, 1, False)]
+
+
 @pytest.mark.parametrize("swapped", [False, True])
 def test_a_client_does_not_flicker(swapped: bool) -> None:
     """One reason ends at 5 when another begins: it stays away. At 7 and 9 it is the other way round."""
@@ -95,6 +101,14 @@ def test_who_is_gone_from_the_start() -> None:
     assert followed.presence.gone(0)
     assert not followed.presence.gone(1)
     assert followed.presence.next_change() == math.inf
+
+
+def test_how_many_of_some_clients_are_gone() -> None:
+    """The clients 0, 3 and 4 leave for good, and 1 comes back."""
+    leaves = [[1.0], [1.0, 2.0], [], [3.0], [4.0]]
+    presence = Followed(5, [Listed([False] * 5, leaves)], 9.0).presence
+    blocks = [range(5), range(3), range(1, 3), range(1, 4), range(3, 5), range(2, 2)]
+    assert [presence.gone_of(block) for block in blocks] == [3, 1, 0, 1, 2, 0]
 
 
 # In vain

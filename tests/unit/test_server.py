@@ -1,21 +1,26 @@
 """The server process: contracts, the order of what happens at one instant, endings and stalls."""
 
+import itertools
 import math
+from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from flsim.draws import Stream
 from flsim.errors import RunError
 from flsim.policy.strategy import Strategy
 from flsim.policy.view import Aggregate, Decision, Discard, Dispatch, View, Wait
 from flsim.records import Outcome
 from flsim.scenario import scenario_from
 from flsim.sim.devices import draw_devices
+from flsim.sim.stopping import Stopping
 from flsim.sim.surroundings import Moment
 from flsim.tasks import Task
-from tests.memory import Ledger, MemoryJournal, simulated, timing
+from tests.memory import Ledger, MemoryJournal, classes, simulated, timing
 
 Decide = Callable[[View], Decision]
 
@@ -131,6 +136,33 @@ def test_every_aggregated_task_has_one_finite_weight(weights: tuple[float, ...],
         simulated(scripted(decide))
 
 
+def test_one_finite_weight_is_not_enough_for_two_tasks() -> None:
+    def decide(view: View) -> Decision:
+        if len(view.inbox) < 2:
+            return Dispatch((0, 1)) if view.in_flight == 0 else Wait()
+        return Aggregate(tuple(arrival.task for arrival in view.inbox), (0.5, math.inf))
+
+    with pytest.raises(RunError, match="gives weights that are not finite numbers"):
+        simulated(scripted(decide))
+
+
+@pytest.mark.parametrize("group", [-1, 1])
+def test_a_strategy_without_groups_has_the_first_alone(group: int) -> None:
+    def decide(view: View) -> Decision:
+        if not view.inbox:
+            return Dispatch((0,)) if view.in_flight == 0 else Wait()
+        return Aggregate((view.inbox[0].task,), (1.0,), group=group)
+
+    with pytest.raises(RunError, match=f"scripted: has no group {group}: see Strategy.groups"):
+        simulated(scripted(decide))
+
+
+@pytest.mark.parametrize("never", [math.inf, math.nan])
+def test_waiting_for_a_time_that_never_comes_is_refused(never: float) -> None:
+    with pytest.raises(RunError, match=f"scripted: waits until {never} s, which never comes"):
+        simulated(scripted(lambda view: Wait(never)))
+
+
 def test_an_update_of_nothing_is_none() -> None:
     with pytest.raises(RunError, match="must give each aggregated task one weight"):
         simulated(scripted(lambda view: Aggregate((), ())))
@@ -243,6 +275,30 @@ def test_arrivals_of_one_instant_stand_in_the_order_of_their_tasks(asked: tuple[
     assert seen == [[(4.0, 0), (4.0, 1)]]
 
 
+@pytest.mark.parametrize("order", [*itertools.permutations(range(4))], ids=str)
+def test_however_the_events_of_an_instant_came_about_the_inbox_is_in_order(
+    tmp_path: Path, order: tuple[int, ...]
+) -> None:
+    """Four clients pause and come back in this order, to end at 10 s; two others end before, at 1 s."""
+    back_s = [2.0 + place for place in order]
+    presence = [f"{client},0,1\n{client},{again},99" for client, again in enumerate(back_s)]
+    trace = tmp_path / "trace.csv"
+    trace.write_text("client,on_s,off_s\n" + "\n".join([*presence, "4,0,99", "5,0,99\n"]))
+    seen: list[tuple[float, int]] = []
+
+    def decide(view: View) -> Decision:
+        if len(view.inbox) == 6:
+            seen.extend((arrival.arrived_s, arrival.task.client) for arrival in view.inbox)
+            return Aggregate(tuple(arrival.task for arrival in view.inbox), (1.0,) * 6)
+        return Wait() if view.in_flight else Dispatch((4, 5, 0, 1, 2, 3))
+
+    data = scripted(decide, stop={"updates": 1})
+    data["fleet"] = classes(*(11.0 - again for again in back_s), 1.0, 1.0, each=1)
+    data["fleet"]["availability"] = {"kind": "trace", "file": str(trace), "on_leave": "pause"}
+    simulated(data)
+    assert seen == [(1.0, 4), (1.0, 5), (10.0, 0), (10.0, 1), (10.0, 2), (10.0, 3)]
+
+
 def test_the_inbox_is_in_order_of_arrival_then_of_task() -> None:
     """Clients that die and come back make their later tasks arrive beside others: ids decide."""
     sequence: list[tuple[float, int]] = []
@@ -329,15 +385,54 @@ def test_the_watch_can_end_the_run() -> None:
     assert moments[-1] == Moment(4.0, 4, None, 8, 0)
 
 
+def test_the_watch_sees_every_version_and_every_64th_look_for_an_ending() -> None:
+    moments: list[Moment] = []
+
+    def watch(moment: Moment) -> bool:
+        moments.append(moment)
+        return moment.now_s < 200.0
+
+    simulated(scripted(lambda view: Wait(view.now + 1.0)), watch=watch)
+    assert [moment.now_s for moment in moments] == [0.0, 63.0, 127.0, 191.0, 255.0]
+
+
+def test_the_watch_counts_tasks_that_came_to_nothing() -> None:
+    moments: list[Moment] = []
+
+    def decide(view: View) -> Decision:
+        if len(view.inbox) == 2:
+            return Discard((view.inbox[0].task, *view.outstanding()))
+        if view.now == 2.0:
+            return Aggregate((view.inbox[0].task,), (1.0,))
+        return Wait() if view.in_flight else Dispatch((0, 1, 2))
+
+    def watch(moment: Moment) -> bool:
+        moments.append(moment)
+        return True
+
+    data = scripted(decide, stop={"updates": 1}) | {"fleet": classes(1.0, 2.0, 3.0, each=1)}
+    _, journal = simulated(data, watch=watch)
+    assert moments == [Moment(0.0, 0, None, 0, 0), Moment(2.0, 1, None, 3, 0)]
+    assert outcomes(journal) == [Outcome.DISCARDED, Outcome.DISCARDED, Outcome.AGGREGATED]
+
+
 def test_a_run_in_which_all_tasks_drop_is_stalled() -> None:
     data = sync(3, 1.0, {"updates": 1, "time": 5000.0})
     data["fleet"]["failure"] = {"dropout": 1.0}
     ended, journal = simulated(data)
     assert ended.ending.reason == "stalled"
-    assert "tasks in a row ended without an update" in ended.ending.detail
+    assert ended.ending.detail == "1030 tasks in a row ended without an update"  # 10 more for each of 3
     assert set(outcomes(journal)) <= {Outcome.DROPPED, Outcome.UNFINISHED}
     assert outcomes(journal).count(Outcome.DROPPED) >= 1000
     assert len(journal.versions) == 1
+
+
+def test_one_update_in_twenty_is_no_stall() -> None:
+    data = timing(1, 1.0, {"kind": "fedasync", "concurrency": 1}, {"updates": 60})
+    data["fleet"]["failure"] = {"dropout": 0.95}
+    ended, journal = simulated(data)
+    assert ended.ending.reason == "updates"
+    assert outcomes(journal).count(Outcome.DROPPED) > 1010
 
 
 @pytest.mark.parametrize(
@@ -404,6 +499,57 @@ def test_waiting_for_a_time_is_not_waiting_for_nothing() -> None:
     assert (ended.ending.reason, ended.virtual_time_s) == ("stalled", 3.0)
 
 
+def test_a_time_that_is_waited_for_passes_once_however_often_that_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Arrivals at 1, 2 and 3 s wake the server, and it goes on waiting for 9 s."""
+    instants: list[float] = []
+    passed: list[float] = []
+
+    def decide(view: View) -> Decision:
+        instants.append(view.now)
+        if not instants[1:]:
+            return Dispatch((0, 1, 2))
+        return Wait(9.0) if view.now < 9.0 else Wait()
+
+    monkeypatch.setattr(Stopping, "timer_over", lambda self: passed.append(instants[-1]))
+    simulated(scripted(decide) | {"fleet": classes(1.0, 2.0, 3.0, each=1)})
+    assert instants == [0.0, 0.0, 1.0, 2.0, 3.0, 9.0]
+    assert passed == [3.0]
+
+
+def test_a_strategy_may_think_better_of_waiting_for_a_time() -> None:
+    """It waits for 9 s at first, then for arrivals alone; it is woken at 9 s all the same."""
+    instants: list[float] = []
+
+    def decide(view: View) -> Decision:
+        instants.append(view.now)
+        if not instants[1:]:
+            return Dispatch((0, 1))
+        return Wait(9.0) if view.now < 1.0 else Wait()
+
+    simulated(scripted(decide) | {"fleet": classes(1.0, 12.0, each=1)})
+    assert instants == [0.0, 0.0, 1.0, 9.0, 12.0]
+
+
+def test_a_strategy_is_told_when_clients_were_last_sent_a_version_and_which() -> None:
+    told: list[tuple[float, int]] = []
+
+    def decide(view: View) -> Decision:
+        told.append((view.last_dispatch_s, view.last_dispatch_version))
+        if view.inbox:
+            return Aggregate((view.inbox[0].task,), (1.0,))
+        return Wait() if view.in_flight else Dispatch((0,))
+
+    simulated(scripted(decide, task=2.5))
+    assert told == [
+        (0.0, -1),
+        *[(0.0, 0)] * 3,
+        *[(2.5, 1)] * 3,
+        *[(5.0, 2)] * 2,
+    ]
+
+
 # Failing
 
 
@@ -414,6 +560,37 @@ def test_a_task_drops_when_its_client_leaves() -> None:
     (row,) = journal.tasks
     assert (row.outcome, row.ended_s, row.train_end_s) == (Outcome.DROPPED, 4.0, None)
     assert (ended.ending.reason, ended.virtual_time_s) == ("no clients", 4.0)
+
+
+def test_tasks_die_at_their_moments_of_the_time_that_they_take_alone() -> None:
+    """2 s and 8 s of transfers with 1 s of latency each, and 5 s of training: 17 s."""
+    data = timing(3, 5.0, {"kind": "fedasync", "concurrency": 3}, {"time": 300.0})
+    data["workload"] = {"kind": "synthetic", "download": 2_000_000, "upload": 1_000_000}
+    data["network"] = {"downlink": 8e6, "uplink": 1e6, "latency": 1.0, "sharing": "none"}
+    for failure, name in (
+        ({"dropout": 1.0}, "task.dropout.moment"),
+        ({"crash": {"probability": 1.0, "repair": 9.0}}, "task.crash.moment"),
+    ):
+        data["fleet"]["failure"] = failure
+        _, journal = simulated(data)
+        ordinals, moments = Counter[int](), Stream(0, name)
+        dropped = [row for row in sorted(journal.tasks) if row.outcome is Outcome.DROPPED]
+        assert len(dropped) > 30
+        for row in dropped:
+            moment = moments.uniform(row.client, ordinals[row.client])
+            ordinals[row.client] += 1
+            assert row.ended_s - row.dispatched_s == pytest.approx(17.0 * moment)
+
+
+def test_a_crash_drops_the_task_even_if_tasks_pause() -> None:
+    data = timing(1, 5.0, {"kind": "fedasync", "concurrency": 1}, {"time": 100.0})
+    data["fleet"] |= {
+        "availability": {"kind": "always", "on_leave": "pause"},
+        "failure": {"crash": {"probability": 1.0, "repair": 3.0}},
+    }
+    _, journal = simulated(data)
+    first, *_ = journal.tasks
+    assert (first.outcome, first.ended_s < 5.0) == (Outcome.DROPPED, True)
 
 
 def test_dropouts_happen_as_often_as_they_should_and_at_a_uniform_moment() -> None:

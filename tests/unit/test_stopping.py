@@ -1,6 +1,7 @@
 """When a run ends."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -23,6 +24,12 @@ def reason(watch: Stopping, version: int = 0, accuracy: float | None = None) -> 
 def test_it_goes_on_until_the_updates_are_made() -> None:
     watch = stopping(updates=3)
     assert [reason(watch, version) for version in (0, 2, 3)] == [None, None, "updates"]
+
+
+def test_it_can_be_told_of_another_number_of_updates() -> None:
+    watch = stopping(updates=3)
+    watch.aim(5)
+    assert [reason(watch, version) for version in (3, 4, 5)] == [None, None, "updates"]
 
 
 def test_accuracy_counts_only_once_it_is_known() -> None:
@@ -59,6 +66,29 @@ def test_so_many_clients_that_have_converged_are_a_share_of_all() -> None:
             for converged, expected in ((count - 1, None), (count, "converged"), (0, None)):
                 watch.updated(converged)
                 assert reason(watch) == expected
+
+
+@pytest.mark.parametrize(("loss", "expected"), [(0.75, "plateau"), (math.nextafter(0.75, 0.0), None)])
+def test_an_improvement_by_just_what_is_asked_for_is_none(loss: float, expected: str | None) -> None:
+    watch = stopping(updates=99, plateau=Plateau(patience=1, min_delta=0.25))
+    watch.tested(row_of(1.0, 0))
+    assert reason(watch, 0) is None
+    watch.tested(row_of(loss, 1))
+    assert reason(watch, 1) == expected
+
+
+def test_nothing_has_been_tested_or_has_converged_at_the_start() -> None:
+    assert reason(stopping(updates=99, plateau=Plateau(patience=1))) is None
+    assert reason(stopping(clients=1, updates=99, converged=1.0)) is None
+
+
+def test_a_first_test_that_is_no_number_is_no_better() -> None:
+    """Whichever version it is of."""
+    watch = stopping(updates=99, plateau=Plateau(patience=2))
+    watch.tested(row_of(math.nan, 1))
+    assert reason(watch, 1) is None
+    watch.tested(row_of(math.nan, 2))
+    assert reason(watch, 2) == "plateau"
 
 
 def test_without_patience_asked_for_no_plateau_ends_a_run() -> None:
@@ -122,6 +152,64 @@ def test_clients_that_come_in_vain_are_a_stall() -> None:
     assert reason(watch) == "stalled"
     watch.dispatched(1)
     assert reason(watch) is None
+
+
+def test_times_that_are_waited_for_in_vain_are_a_stall() -> None:
+    watch = stopping(updates=9)
+    for _ in range(99_999):
+        watch.timer_over()
+    assert reason(watch) is None
+    watch.timer_over()
+    ending = watch.ending(0, None)
+    assert ending is not None
+    assert ending.reason == "stalled"
+    assert "let 100,000 times that it waited for pass" in ending.detail
+
+
+def test_a_run_that_ends_by_its_time_may_let_more_times_pass() -> None:
+    watch = stopping(time=1e9)
+    watch._vain_timers = 999_999  # to count so far takes a second
+    assert reason(watch) is None
+    watch.timer_over()
+    assert reason(watch) == "stalled"
+
+
+SIGNS_OF_LIFE: dict[str, Callable[[Stopping], None]] = {
+    "dispatched": lambda watch: watch.dispatched(1),
+    "arrived": lambda watch: watch.arrived(),
+    "failed": lambda watch: watch.failed(),
+    "updated": lambda watch: watch.updated(0),
+}
+
+
+@pytest.mark.parametrize("sign", SIGNS_OF_LIFE)
+def test_times_are_counted_anew_when_something_happens(sign: str) -> None:
+    watch = stopping(updates=9)
+    for _ in range(2):
+        watch._vain_timers = 99_999
+        SIGNS_OF_LIFE[sign](watch)
+        assert watch._vain_timers == 0
+
+
+@pytest.mark.parametrize(
+    ("sign", "count", "most"),
+    [
+        ("arrived", Stopping.failed, 1000),
+        ("updated", Stopping.discarded, 1000),
+        ("dispatched", Stopping.client_came, 1500),
+    ],
+)
+def test_what_came_to_nothing_is_counted_anew_from_a_sign_of_life(
+    sign: str, count: Callable[[Stopping], None], most: int
+) -> None:
+    watch = stopping(clients=5, updates=9)
+    for _ in range(2):
+        SIGNS_OF_LIFE[sign](watch)
+        for _ in range(most - 1):
+            count(watch)
+        assert reason(watch) is None
+    count(watch)
+    assert reason(watch) == "stalled"
 
 
 def test_nothing_to_come() -> None:

@@ -174,6 +174,15 @@ def test_a_run_may_end_while_the_server_is_down():
     assert [task.outcome for task in journal.tasks] == [Outcome.UNFINISHED]
 
 
+def test_a_transfer_that_an_outage_broke_off_starts_again_when_the_last_one_is_over():
+    outages = [
+        {"kind": "server", "start": 0.5, "duration": 10},
+        {"kind": "server", "start": 5, "duration": 20},
+    ]
+    (task,) = rows(fleet={"failure": {"outages": outages}})
+    assert (task.download_end_s, task.bytes_down) == (26.0, MB + MB // 2)
+
+
 def test_overlapping_outages_are_one():
     outages = [
         {"kind": "server", "start": 5, "duration": 10},
@@ -198,6 +207,24 @@ def test_a_pause_draws_nothing_and_a_repeated_transfer_draws_again(tmp_path):
     availability = {**trace(tmp_path, (0, 0.25), (20, 25), (40, 100)), "on_leave": "pause"}
     (task,) = rows(fleet={"power": POWER, "availability": availability})
     assert task.energy_j == pytest.approx(0.5 * 1.25 + 3.0 * 10 + 1.2 * 1)
+
+
+def test_a_task_that_ends_while_it_is_paused_draws_for_what_it_has_done(tmp_path):
+    availability = {**trace(tmp_path, (0, 5), (100, 200)), "on_leave": "pause"}
+    fleet = {"power": POWER, "availability": availability}
+    (task,) = rows(fleet=fleet, stop={"updates": 1, "time": 50})
+    assert (task.outcome, task.ended_s) == (Outcome.UNFINISHED, 50.0)
+    assert task.energy_j == pytest.approx(0.5 * 1 + 3.0 * 4)
+
+
+def test_a_pause_after_the_training_draws_nothing_more(tmp_path):
+    """The client leaves, and is back, while its update waits for the server."""
+    outages = [{"kind": "server", "start": 5, "duration": 100}]
+    availability = {**trace(tmp_path, (0, 50), (60, 1000)), "on_leave": "pause"}
+    fleet = {"power": POWER, "availability": availability, "failure": {"outages": outages}}
+    (task,) = rows(fleet=fleet)
+    assert (task.train_end_s, task.ended_s) == (11.0, 106.0)
+    assert task.energy_j == pytest.approx(0.5 * 1 + 3.0 * 10 + 1.2 * 1)
 
 
 def test_a_dropped_task_draws_until_it_is_dropped(tmp_path):

@@ -88,7 +88,7 @@ def _backbone(tables: Tables) -> Tables | None:
     """Return the tables with the edges' tasks in place of the clients'; None without a hierarchy."""
     if tables.edges is None:
         return None
-    return replace(tables, tasks=tables.edges.tasks, secure_errands=None)
+    return replace(tables, tasks=tables.edges.tasks, secure_errands=None, messages=None)
 
 
 def _draw_accuracy(axes: "Axes", tables: Tables, times: Reals, accuracy: Reals) -> None:

@@ -121,7 +121,7 @@ def link_rates(tables: Tables, bounds: Reals) -> tuple[Reals, Reals]:
     received = np.where(np.isnan(downloaded), ended, downloaded)
     parts = [(_column(tasks, "bytes_up"), trained, ended)]
     down = [(_column(tasks, "bytes_down"), dispatched, received)]
-    if (errands := tables.secure_errands) is not None:
+    if (errands := tables.errands) is not None:
         asked, done = (_column(errands, name) for name in ("asked_s", "ended_s"))
         parts.append((_column(errands, "bytes_up"), asked, done))
         down.append((_column(errands, "bytes_down"), asked, done))

@@ -135,7 +135,9 @@ def _unknown(edges: int) -> Callable[[], NDArray[np.float64]]:
 class EdgeTimes:
     """Implements `TaskTimes` for edges."""
 
-    def seconds(self, client: int, ordinal: int, dispatched_s: float = 0.0) -> float:
+    def seconds(
+        self, client: int, ordinal: int, dispatched_s: float = 0.0, work_flop: float | None = None
+    ) -> float:
         return math.nan  # nobody can say before it is over
 
 

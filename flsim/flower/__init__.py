@@ -1,0 +1,1 @@
+"""Flower apps in virtual time: a ServerApp that asks the fleet's ClientApps over the simulated network."""

@@ -1,0 +1,1 @@
+"""FedAdagrad on handwritten digits, with more than the strategy comes with."""

@@ -1,0 +1,1 @@
+"""FedBuff on handwritten digits, over the plain Grid."""

@@ -1,0 +1,1 @@
+"""FedAvg on handwritten digits, as apps were written before messages."""
