@@ -55,6 +55,7 @@ SAMPLES = {
     "strategies": 60,
     "selections": 40,
     "max-min": 10,
+    "world": 40,
     "aggregation": 24,
     "server optimisers": 30,
 }

@@ -1,5 +1,6 @@
 """Edge servers in the world: timing in closed form, what happens at one instant, endings, and misfits."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +20,7 @@ from flsim.scenario.hierarchy import edges_of
 from flsim.scenario.reading import to_yaml
 from flsim.scenario.yaml_text import parse
 from flsim.sim.network.layout import spread
+from flsim.sim.stopping import Stopping
 from flsim.sim.surroundings import Moment
 from flsim.sim.timing import NoLearner, synthetic_costs
 from flsim.sim.world import simulate
@@ -404,12 +406,16 @@ def test_clients_that_come_while_their_edge_has_no_task_wake_nobody_in_vain(
     assert ended.virtual_time_s == 3000.0 + edges.count(0)
 
 
-def test_all_clients_may_have_come_before_an_edge_has_had_a_task() -> None:
+def test_all_clients_may_have_come_before_an_edge_has_had_a_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The edge that has one waits for its two clients; those of the other one wake nobody."""
+    woken = Counter[str]()
+    monkeypatch.setattr(Stopping, "client_came", lambda _: woken.update(["client came"]))
     data = quick(4, 2, 1.0, strategy=in_turn(0, 1), stop={"updates": 2})
     data["fleet"]["join"] = 0.5
     ended, journal = simulated(data)
     assert outcomes(journal.edge_tasks) == [Outcome.AGGREGATED] * 2
     assert (ended.ending.reason, ended.virtual_time_s) == ("updates", 2.5)
+    assert woken["client came"] == 2
 
 
 def test_the_server_s_outage_is_not_the_edges() -> None:
