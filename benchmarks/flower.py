@@ -3,12 +3,12 @@
     python -m benchmarks.flower                 # the table of docs/performance.md; five minutes
     python -m benchmarks.flower --rounds 5 --repeats 1
 
-The app is scenarios/flower/apps/quickstart: FedAvg with PyTorch on digits. A round trains 100 nodes,
-tests the model on 20 of them and then on the server. Flower's engine is Ray's, with one CPU for a
-client; flsim runs the app in scenarios/flower/worlds/ideal.yaml and writes all of its results. Both
-have the same cores, a process of their own for every run, and turns: one after the other, and again for
-every repeat. Times are by the clock, of whole processes: imports, starting Ray and ending it, writing
-results.
+The app is scenarios/flower/apps/quickstart: FedAvg with PyTorch on digits. A round trains 100 nodes, tests
+the model on 20 and then on the server. Flower's engine is Ray's, with one CPU for a client; flsim runs the
+app in scenarios/flower/worlds/ideal.yaml and writes all of its results. Both have the same cores, a process
+of their own for every run, and turns: one after the other, and again for every repeat. Times are by the
+clock, of whole processes: imports, starting Ray and ending it, writing results. Nodes are numbered in the
+order of their partitions in both, so that the app samples the same ones.
 """
 
 import argparse
@@ -24,7 +24,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks.flower_engine import CORES, KINDS, REPOSITORY, environment, run_config
+from benchmarks.contenders import CORES
+from benchmarks.flower_engine import KINDS, REPOSITORY, environment, run_config
 from benchmarks.world import Row, print_table
 
 FLOWER = REPOSITORY / "scenarios" / "flower"
@@ -40,7 +41,7 @@ def command(contender: str, values: Mapping[str, Any], folder: Path, options: Se
         world = [str(FLOWER / "worlds" / "ideal.yaml"), "--set", f"fleet.clients={NODES}", *options]
         words = ["flsim", "flower", app, "--world", *world, "--out", str(folder), "-q", "--run-config"]
     else:
-        words = ["benchmarks.flower_engine", app, str(NODES), str(folder / "flower.json")]
+        words = ["benchmarks.flower_engine", app, str(NODES), str(folder / "flower.json"), "--ids-in-order"]
     return [sys.executable, "-m", *words, run_config(values)]
 
 

@@ -18,13 +18,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.contenders import CORES, QUIET
+
 REPOSITORY = Path(__file__).parents[1]
-CORES = len(os.sched_getaffinity(0))
-QUIET = {
-    "FLWR_TELEMETRY_ENABLED": "0",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-}
 KINDS = ("train_metrics_clientapp", "evaluate_metrics_clientapp", "evaluate_metrics_serverapp")
 Metrics = dict[str, dict[str, Any]]  # of rounds, by their number
 
