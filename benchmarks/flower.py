@@ -42,7 +42,7 @@ def command(contender: str, values: Mapping[str, Any], folder: Path, options: Se
         words = ["flsim", "flower", app, "--world", *world, "--out", str(folder), "-q", "--run-config"]
     else:
         file = str(folder / "ideal" / "flower.json")
-        words = ["benchmarks.flower_engine", app, str(NODES), file, "--same-sampling"]
+        words = ["benchmarks.flower_engine", "--same-sampling", app, str(NODES), file]
     return [sys.executable, "-m", *words, run_config(values)]
 
 
@@ -110,7 +110,8 @@ def main() -> int:
 
 def _row(name: str, seconds: Sequence[float], told: Told, updates: int) -> Row:
     median = statistics.median(seconds)
-    final = list(told["evaluate_metrics_serverapp"].values())[-1]
+    tests = told["evaluate_metrics_serverapp"]
+    final = tests[max(tests, key=int)]
     return (
         name,
         f"{median:.1f}",
