@@ -3,12 +3,12 @@
     python -m benchmarks.flower                 # the table of docs/performance.md; five minutes
     python -m benchmarks.flower --rounds 5 --repeats 1
 
-The app is scenarios/flower/apps/quickstart: FedAvg with PyTorch on digits. A round trains 100 nodes,
-tests the model on 20 of them and then on the server. Flower's engine is Ray's, with one CPU for a
-client; flsim runs the app in scenarios/flower/worlds/ideal.yaml and writes all of its results. Both
-have the same cores, a process of their own for every run, and turns: one after the other, and again for
-every repeat. Times are by the clock, of whole processes: imports, starting Ray and ending it, writing
-results.
+The app is scenarios/flower/apps/quickstart: FedAvg with PyTorch on digits. A round trains 100 nodes, tests
+the model on 20 and then on the server. Flower's engine is Ray's, with one CPU for a client; flsim runs the
+app in scenarios/flower/worlds/ideal.yaml and writes all of its results. Both have the same cores, a process
+of their own for every run, and turns: one after the other, and again for every repeat. Times are by the
+clock, of whole processes: imports, starting Ray and ending it, writing results. Both number nodes in the
+order of their partitions, so that the app samples the same ones.
 """
 
 import argparse
@@ -24,7 +24,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks.flower_engine import CORES, KINDS, REPOSITORY, environment, run_config
+from benchmarks.contenders import CORES
+from benchmarks.flower_engine import KINDS, REPOSITORY, environment, run_config
 from benchmarks.world import Row, print_table
 
 FLOWER = REPOSITORY / "scenarios" / "flower"
@@ -34,13 +35,14 @@ Told = Mapping[str, Any]
 
 
 def command(contender: str, values: Mapping[str, Any], folder: Path, options: Sequence[str]) -> list[str]:
-    """Return what runs the app; its metrics will be in flower.json in the folder."""
+    """Return what runs the app; its metrics will be in ideal/flower.json in the folder."""
     app = str(FLOWER / "apps" / "quickstart")
     if contender == "flsim":
         world = [str(FLOWER / "worlds" / "ideal.yaml"), "--set", f"fleet.clients={NODES}", *options]
         words = ["flsim", "flower", app, "--world", *world, "--out", str(folder), "-q", "--run-config"]
     else:
-        words = ["benchmarks.flower_engine", app, str(NODES), str(folder / "flower.json")]
+        file = str(folder / "ideal" / "flower.json")
+        words = ["benchmarks.flower_engine", "--same-sampling", app, str(NODES), file]
     return [sys.executable, "-m", *words, run_config(values)]
 
 
@@ -53,7 +55,7 @@ def timed(words: Sequence[str], folder: Path) -> tuple[float, Told]:
     seconds = time.perf_counter() - started
     if process.returncode != 0:
         raise SystemExit(f"{' '.join(words)} failed:\n{process.stderr[-5000:]}")
-    return seconds, json.loads((folder / "flower.json").read_text())
+    return seconds, json.loads((folder / "ideal" / "flower.json").read_text())
 
 
 def largest_difference(one: Told, other: Told) -> float:
@@ -108,7 +110,8 @@ def main() -> int:
 
 def _row(name: str, seconds: Sequence[float], told: Told, updates: int) -> Row:
     median = statistics.median(seconds)
-    final = list(told["evaluate_metrics_serverapp"].values())[-1]
+    tests = told["evaluate_metrics_serverapp"]
+    final = tests[max(tests, key=int)]
     return (
         name,
         f"{median:.1f}",

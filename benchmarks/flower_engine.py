@@ -18,13 +18,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.contenders import CORES, QUIET
+
 REPOSITORY = Path(__file__).parents[1]
-CORES = len(os.sched_getaffinity(0))
-QUIET = {
-    "FLWR_TELEMETRY_ENABLED": "0",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-}
 KINDS = ("train_metrics_clientapp", "evaluate_metrics_clientapp", "evaluate_metrics_serverapp")
 Metrics = dict[str, dict[str, Any]]  # of rounds, by their number
 
@@ -50,12 +46,13 @@ def run_config(values: Mapping[str, Any]) -> str:
 
 
 def under_flower(
-    app: Path, nodes: int, values: Mapping[str, Any], folder: Path, *, ids_in_order: bool = False
+    app: Path, nodes: int, values: Mapping[str, Any], folder: Path, *, same_sampling: bool = False
 ) -> Told:
     """Run an app in a process of its own, with `folder` as the current one.
 
-    With `ids_in_order`, nodes have the ids 1, 2, ... in the order of their partitions, where Flower draws
-    them: an app that seeds `random` then samples the same partitions every time.
+    With `same_sampling`, nodes have the ids 2, 3, ... in the order of their partitions, where Flower draws
+    them, and nobody else draws what strategies sample by: an app that seeds `random` then samples the same
+    partitions every time.
     """
     file = folder / "told.json"
     command = [
@@ -67,8 +64,8 @@ def under_flower(
         str(file),
         run_config(values),
     ]
-    if ids_in_order:
-        command.append("--ids-in-order")
+    if same_sampling:
+        command.append("--same-sampling")
     finished = subprocess.run(
         command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=600, check=False
     )
@@ -82,13 +79,14 @@ def _main() -> None:
     parser.add_argument("nodes", type=int)
     parser.add_argument("file", type=Path)
     parser.add_argument("run_config", nargs="?", default="")
-    parser.add_argument("--ids-in-order", action="store_true")
+    parser.add_argument("--same-sampling", action="store_true")
     given = parser.parse_args()
-    told = _told(given.app.resolve(), given.nodes, given.run_config, given.ids_in_order)
+    told = _told(given.app.resolve(), given.nodes, given.run_config, given.same_sampling)
+    given.file.parent.mkdir(parents=True, exist_ok=True)
     given.file.write_text(json.dumps(asdict(told)))
 
 
-def _told(app: Path, nodes: int, run_config: str, ids_in_order: bool) -> Told:
+def _told(app: Path, nodes: int, run_config: str, same_sampling: bool) -> Told:
     """Run an app under the engine in this process; imports what only that needs."""
     from flwr.app import Context, RecordDict
     from flwr.common.config import get_fused_config_from_dir, get_project_config, parse_config_args
@@ -108,8 +106,9 @@ def _told(app: Path, nodes: int, run_config: str, ids_in_order: bool) -> Told:
         run_config=get_fused_config_from_dir(app, overrides),
     )  # fmt: skip
     told = _listening()
-    if ids_in_order:
+    if same_sampling:
         _number_nodes()
+        _sample_apart()
     started = time.perf_counter()
     _run_simulation(
         num_supernodes=nodes,
@@ -171,17 +170,30 @@ def _by_round(*histories: Mapping[str, list[tuple[int, Any]]]) -> dict[int, dict
 
 
 def _number_nodes() -> None:
-    """Let the ids of nodes be 1, 2, ...; a set of such small numbers is in their order."""
+    """Let the ids of nodes be 2, 3, ...; a set of such small numbers is in their order. 1 is the server."""
     import itertools
 
     import flwr.server.superlink.linkstate.in_memory_linkstate as linkstate
 
-    draw, numbers = linkstate.generate_rand_int_from_bytes, itertools.count(1)
+    draw, numbers = linkstate.generate_rand_int_from_bytes, itertools.count(2)
 
     def numbered(num_bytes: int, exclude: Any = ()) -> int:
         return next(numbers) if exclude else draw(num_bytes, exclude)  # only nodes' ids exclude any
 
     linkstate.generate_rand_int_from_bytes = numbered
+
+
+def _sample_apart() -> None:
+    """Give strategies a generator of their own, which `random.seed` seeds.
+
+    Ray draws from the common one while it starts, which is after the app has seeded it.
+    """
+    import random
+
+    from flwr.serverapp.strategy import strategy_utils
+
+    strategy_utils.random = generator = random.Random()
+    random.seed = generator.seed
 
 
 if __name__ == "__main__":
