@@ -65,7 +65,10 @@ KEYS: dict[str, dict[str, Any]] = {
     "secure_aggregation secagg_plus": {"mode": "fast"},
     "secure_aggregation lightsecagg": {"mode": "fast"},
 }
-NOWHERE = {("compression.downlink", "threshold")}  # its size is not known when a client is asked
+NOWHERE = {
+    ("compression.downlink", "threshold"),  # its size is not known when a client is asked
+    ("strategy", "server_app"),  # a Flower app's, which decides by itself what all other parts are for
+}
 # The strategy that a kind cannot be without, unless another one is what is tried.
 NEEDS: dict[str, dict[str, Any]] = {
     "selection poisson": {"kind": "sync", "cohort": "all", "quorum": 8, **EQUAL},

@@ -11,9 +11,9 @@ from flsim.errors import EXIT_DONE, EXIT_INTERRUPTED
 
 @cli.command(
     examples=[
-        "flsim flower my-app --world scenarios/flower/worlds/phones.yaml",
-        'flsim flower my-app --world phones.yaml --run-config "num-server-rounds=5 lr=0.05"',
-        "flsim flower my-app --world phones.yaml --set fleet.clients=1000 --set workload.time=virtual",
+        "flsim flower my-app --world phones.yaml",
+        'flsim flower my-app --world phones.yaml --run-config "num-server-rounds=5"',
+        "flsim flower my-app --world phones.yaml --set fleet.clients=1000",
     ]
 )
 @click.argument("app", type=click.Path(path_type=Path))
@@ -24,7 +24,7 @@ from flsim.errors import EXIT_DONE, EXIT_INTERRUPTED
     help="A scenario file without workload and strategy: the fleet and the network.",
 )
 @click.option(
-    "--run-config", metavar="TEXT", default="", help="Entries of the app's run config: key=value …"
+    "--run-config", metavar="TEXT", default="", help="Entries of the app's run config: key=value."
 )
 @overriding
 @click.option("--out", metavar="DIR", help="Write into DIR/<name>/ instead of the world's output.dir.")

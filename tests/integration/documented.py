@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from flsim.cli import cli, main
+from flsim.scenario.app_in_world import read_app_in_world
 from tests.integration.command import REPOSITORY, SCENARIOS, SMALL
 
 ON_RUNS = (
@@ -77,6 +78,12 @@ def _assert_flsim_takes(args: list[str], folder: Path, monkeypatch: pytest.Monke
         return  # it is only named
     if args and args[0] in ON_RUNS:  # there are no runs here
         cli.commands[args[0]].make_context(args[0], args[1:])
+        return
+    if args and args[0] == "flower":
+        context = cli.commands["flower"].make_context("flower", args[1:])
+        app, world = context.params["app"], context.params["world"]
+        if world.parts[0] == "scenarios":
+            read_app_in_world(app, world, context.params["run_config"], context.params["overrides"])
         return
     if args and args[0].startswith("outputs/"):
         cli.commands["run"].make_context("run", args)

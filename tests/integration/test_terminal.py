@@ -288,7 +288,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["run", "small.yaml", "--set", "strategy.kind", "=", "fedb"], ["fedbuff"]),
         (
             ["run", "small.yaml", "--set", "strategy.kind", "="],
-            ["sync", "fedasync", "fedbuff", "port", "fedat", "flower"],
+            ["sync", "fedasync", "fedbuff", "port", "fedat", "flower", "server_app"],
         ),
         (["sweep", "small.yaml", "see"], ["seed="]),
         (["search", "small.yaml", "workload.training.optimizer.l"], ["workload.training.optimizer.lr="]),

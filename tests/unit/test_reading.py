@@ -336,7 +336,7 @@ def test_an_override_of_the_kind_says_which_keys_are_left_over(file: Path) -> No
         (
             "strategy={kind: fedbuf}",
             "{file} (changed by --set): strategy.kind: no such kind; accepted: sync, fedasync, "
-            "fedbuff, port, fedat, flower, or package.module:Class; did you mean 'fedbuff'? "
+            "fedbuff, port, fedat, flower, server_app, or package.module:Class; did you mean 'fedbuff'? "
             "(given: 'fedbuf')",
         ),
         ("strategy.bufer_size=3", "{file} (changed by --set): strategy.bufer_size: unknown key"),
