@@ -55,7 +55,10 @@ KEYS = {
     "scaling": {"factor": 2.0},
     "secagg_plus": {"neighbours": 4},
 }
-NOT_HERE = {("compression.downlink", "threshold")}  # has no size that is known when a client is asked
+NOT_HERE = {
+    ("compression.downlink", "threshold"),  # has no size that is known when a client is asked
+    ("strategy", "server_app"),  # goes with a Flower app, which has methods of its own
+}
 
 AROUND = {
     "strategy.staleness": (),

@@ -32,6 +32,7 @@ def import_ray() -> Any:
     """Return the module ray. Raises RunError where it is not installed."""
     # Nothing that a simulation does on its own machine is anybody else's business.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # or Ray warns that it will be so
     try:
         import ray
         import ray.exceptions
