@@ -9,7 +9,10 @@ import pyarrow.parquet as parquet
 import pytest
 
 import flsim
+from flsim.cli import main
 from flsim.errors import FlsimError
+from flsim.scenario.app_in_world import read_app_in_world
+from tests.integration.command import REPOSITORY
 
 PYPROJECT = """
 [project]
@@ -397,3 +400,26 @@ def test_worker_processes_give_the_same_records(tmp_path: Path) -> None:
     there = Ran(tmp_path / "b", app, executor={"kind": "processes", "workers": 2}).summary
     assert there["records_sha256"] == here
     assert math.isfinite(there["training"]["tasks"])
+
+
+@pytest.mark.parametrize(("app", "beside"), [("legacy", ""), ("adagrad", 'output-dir=""')])
+def test_shipped_apps_run_from_the_command_line(tmp_path: Path, app: str, beside: str) -> None:
+    """Also one of the former kind, whose clients are asked through Flower's compatibility layer."""
+    flower = REPOSITORY / "scenarios" / "flower"
+    words = ["flower", str(flower / "apps" / app), "--world", str(flower / "worlds" / "phones.yaml")]
+    words += ["--out", str(tmp_path), "-q", "--set", "output.plots=false", "--set", "output.timeline=false"]
+    with pytest.raises(SystemExit) as end:
+        main([*words, "--run-config", f"num-server-rounds=2 {beside}"])
+    assert end.value.code == 0
+    summary = json.loads((tmp_path / "phones" / "summary.json").read_text())
+    assert summary["updates"] == 2
+    assert summary["tasks"]["dropped"] + summary["tasks"]["discarded"] > 0
+    told = json.loads((tmp_path / "phones" / "flower.json").read_text())
+    assert told["evaluate_metrics_serverapp"].keys() == {"0", "1", "2"}
+
+
+def test_a_run_config_is_entries() -> None:
+    with pytest.raises(FlsimError, match="expected entries such as"):
+        read_app_in_world(Path("app"), Path("world.yaml"), "rounds")
+    with pytest.raises(FlsimError, match="neither a number, nor true or false"):
+        read_app_in_world(Path("app"), Path("world.yaml"), "rounds=five")

@@ -32,7 +32,6 @@ def import_ray() -> Any:
     """Return the module ray. Raises RunError where it is not installed."""
     # Nothing that a simulation does on its own machine is anybody else's business.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # or Ray warns that it will be so
     try:
         import ray
         import ray.exceptions
@@ -51,6 +50,7 @@ def connect(ray: Any, address: str | None, cpus: int | None) -> bool:
     if address:
         check_reachable(address)
     where = {"address": address} if address else {"address": "local", "num_cpus": cpus}
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # or Ray warns that it will be so
     before = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(
