@@ -214,7 +214,7 @@ def _run(
 ) -> tuple[ScriptedGrid, dict[str, torch.Tensor]]:
     """Run FedBuff among these nodes; return the grid, and what the model has moved by in all."""
     clock = Clock()
-    monkeypatch.setattr(module, "time", clock)
+    monkeypatch.setattr(sys.modules["digits_fedbuff.strategy"], "time", clock)
     grid = ScriptedGrid(clock, nodes)
     config = {
         **{"seed": 1, "num-server-updates": 3, "concurrency": 2, "buffer-size": 2, "message-ttl": 10.0},
@@ -228,15 +228,21 @@ def _run(
 
 
 def test_updates_count_by_their_staleness(server_app: ModuleType) -> None:
-    """Two fresh ones; then one that is stale by 1, and a fresh one: each through sqrt(1 + s), over 2."""
-    model = server_app.Buffered({"w": torch.zeros(2)}, size=2, lr=0.5)
-    assert not model.add({"w": torch.tensor([1.0, 0.0])}, trained_on=0)
-    assert model.add({"w": torch.tensor([3.0, 0.0])}, trained_on=0)
-    assert model.weights["w"].tolist() == pytest.approx([0.5 * (1 + 3) / 2, 0.0])
-    assert not model.add({"w": torch.tensor([0.0, 2.0])}, trained_on=0)
-    assert model.add({"w": torch.tensor([0.0, 4.0])}, trained_on=1)
-    assert model.version == 2
-    assert model.weights["w"].tolist() == pytest.approx([1.0, 0.5 * (2 / math.sqrt(2) + 4) / 2])
+    """The third version is made of one on the second, and of one on the first: each through sqrt(1 + s)."""
+    strategy = server_app.FedBuff(concurrency=2, buffer_size=2, lr=0.5, ttl=10.0, poll_interval=1.0, seed=1)
+    strategy.weights = {"w": torch.tensor([1.0, 0.0])}
+    replies = []
+    for number, (version, moved) in enumerate([(2, [4.0, 0.0]), (1, [0.0, 2.0])]):
+        message = Message(RecordDict(), dst_node_id=number + 2, message_type="train")
+        message.metadata.__dict__["_message_id"] = f"{number}"
+        update = ArrayRecord({"w": torch.tensor(moved)})
+        replies.append(Message(RecordDict({"update": update}), reply_to=message))
+        strategy.trained_on[f"{number}"] = version
+    arrays, metrics = strategy.aggregate_train(3, replies)
+    assert arrays.to_torch_state_dict()["w"].tolist() == pytest.approx(
+        [1 + 0.5 * 4 / 2, 0.5 * 2 / math.sqrt(2) / 2]
+    )
+    assert metrics["staleness"] == 0.5
 
 
 def test_fedbuff_trains_with_nodes_that_all_answer(
