@@ -96,13 +96,13 @@ __all__ = [
     "ServerApp",
     "SimpleClientManager",
     "Strategy",
-    "TaskIdentity",
     "WouldSleepError",
     "calling",
     "create_message_error_unavailable_ins_message",
     "create_message_error_unavailable_res_message",
     "flatten_dict",
     "get_project_config",
+    "identified",
     "legacy_app",
     "legacy_nodes",
     "legacy_server",
@@ -111,6 +111,7 @@ __all__ = [
     "message_to_proto",
     "parameters_to_arrayrecord",
     "recorddict_to_proto",
+    "replaced",
     "strategy_utils",
 ]
 
@@ -138,18 +139,26 @@ def calling(cls: type[Strategy]) -> Iterator[None]:
     log.setLevel(logging.CRITICAL)
     try:
         with ExitStack() as stack:
-            for name in ("_run_id", "_task_id", "_node_id"):  # which every message is stamped with
-                stack.enter_context(_replaced(TaskIdentity, name, 1))
+            stack.enter_context(identified(run_id=1, node_id=1))
             for module in {module.__name__: module for module in modules}.values():
                 if getattr(module, "sleep", None) is real:
-                    stack.enter_context(_replaced(module, "sleep", sleep))
+                    stack.enter_context(replaced(module, "sleep", sleep))
             yield
     finally:
         log.setLevel(level)
 
 
 @contextmanager
-def _replaced(owner: object, name: str, value: Any) -> Iterator[None]:
+def identified(*, run_id: int, node_id: int) -> Iterator[None]:
+    """Be a task of a run on a node: messages that are made in the block say so."""
+    with ExitStack() as stack:
+        for name, value in (("_run_id", run_id), ("_task_id", 1), ("_node_id", node_id)):
+            stack.enter_context(replaced(TaskIdentity, name, value))
+        yield
+
+
+@contextmanager
+def replaced(owner: object, name: str, value: Any) -> Iterator[None]:
     """Put something in the place of an attribute for a while."""
     before = getattr(owner, name)
     setattr(owner, name, value)

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 from torch.utils.flop_counter import FlopCounterMode
 
 from flsim.flower.clock import Clock, reading
-from flsim.flower.generators import Generators
-from flsim.from_flower import ClientApp, Context, Error, ErrorCode, Message, TaskIdentity
+from flsim.flower.generators import app_generators
+from flsim.from_flower import ClientApp, Context, Error, ErrorCode, Message, identified
 
 _AGAIN_S = 1.0  # after which an app that swallows the alarm hears it again
 
@@ -59,12 +59,11 @@ def answer(app: ClientApp, call: Call) -> Reply:
     start_s = call.now_s
     clock = None if start_s is None else Clock(lambda: start_s + slept[0], sleep)
     flop: float | None = None
-    identity = TaskIdentity._node_id
     with ExitStack() as stack:
         counter = FlopCounterMode(display=False) if call.counts else None
-        stack.enter_context(Generators(call.seed).drawn_from())
-        stack.callback(_be, identity)
-        TaskIdentity.node_id = message.metadata.dst_node_id
+        stack.enter_context(app_generators(call.seed).drawn_from())
+        metadata = message.metadata
+        stack.enter_context(identified(run_id=metadata.run_id, node_id=metadata.dst_node_id))
         try:
             with _patience(call.patience_s), reading(clock):
                 if counter is None:
@@ -81,10 +80,6 @@ def answer(app: ClientApp, call: Call) -> Reply:
         if counter is not None:
             flop = float(counter.get_total_flops())
     return Reply(reply, context, flop, slept[0])
-
-
-def _be(node_id: Any) -> None:
-    TaskIdentity._node_id = node_id
 
 
 def _checked(reply: Any, message: Message) -> Message:

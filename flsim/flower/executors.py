@@ -1,22 +1,25 @@
 """Who runs ClientApps: flsim's own process, worker processes, or actors on a Ray cluster."""
 
+import itertools
 import os
-from collections.abc import Sequence
+import signal
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, suppress
 from functools import singledispatch
-from multiprocessing import get_context
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from flsim.errors import RunError
+import torch
+
 from flsim.flower.answering import Call, Reply, answer
 from flsim.flower.app import FlowerApp
 from flsim.flower.clock import replaced_time
-from flsim.from_flower import ClientApp, Error, ErrorCode, Message, TaskIdentity
+from flsim.from_flower import ClientApp, Error, ErrorCode, Message
+from flsim.learn.executors.children import PROCESSES, starting
 from flsim.learn.executors.rays import connect, import_ray
 from flsim.scenario.executor import Auto, Executor, Processes, Ray, Serial
-
-_TRIES = 2
 
 
 class Answering(Protocol):
@@ -26,7 +29,7 @@ class Answering(Protocol):
     """Why it is this one."""
 
     def answers(self, calls: Sequence[Call]) -> list[Reply]:
-        """Return what comes of each call. They are of different nodes."""
+        """Return what comes of each call. They are of different nodes, and there is one."""
 
     def close(self) -> None:
         """Let go of everything."""
@@ -46,45 +49,46 @@ class InProcess:
     def close(self) -> None: ...
 
 
-class InProcesses:
-    """Calls in worker processes, one thread each. A worker that dies takes its app for crashed."""
+class Elsewhere(ABC):
+    """Calls in other processes. One that kills its process is tried once more, and then has crashed."""
 
-    def __init__(self, app: FlowerApp, workers: int | None, run_id: int) -> None:
-        self._app, self._run_id = app, run_id
+    def answers(self, calls: Sequence[Call]) -> list[Reply]:
+        replies = self._lived(dict(enumerate(calls)))
+        for place, call in enumerate(calls):
+            if place not in replies:  # by itself, to find out whose answer it is that kills
+                replies |= self._lived({place: call}) or {place: _crashed(call)}
+        return [replies[place] for place in range(len(calls))]
+
+    @abstractmethod
+    def _lived(self, calls: Mapping[int, Call]) -> dict[int, Reply]:
+        """Return the replies to these calls that processes have lived to give. There is a call."""
+
+
+def _crashed(call: Call) -> Reply:
+    error = Error(ErrorCode.CLIENT_APP_CRASHED, "the process of the ClientApp died")
+    return Reply(Message(error, reply_to=call.message), None, None)
+
+
+class InProcesses(Elsewhere):
+    """Calls in worker processes, one thread each."""
+
+    def __init__(self, app: FlowerApp, workers: int | None) -> None:
+        self._app = app
         self._workers = workers or os.cpu_count() or 1
         self._pool: ProcessPoolExecutor | None = None
         self.why = f"the scenario asks for {self._workers} worker processes"
 
-    def answers(self, calls: Sequence[Call]) -> list[Reply]:
+    def _lived(self, calls: Mapping[int, Call]) -> dict[int, Reply]:
         replies: dict[int, Reply] = {}
-        left = dict(enumerate(calls))
-        for last in (False, True):
-            replies |= self._try(left)
-            left = {place: call for place, call in left.items() if place not in replies}
-            if last:  # one by one, to find out whose answers kill the worker
-                for place, call in left.items():
-                    replies |= self._try({place: call}) or {place: _crashed(call)}
-        return [replies[place] for place in range(len(calls))]
-
-    def _try(self, calls: dict[int, Call]) -> dict[int, Reply]:
-        """Return the replies that workers have lived to give."""
-        if not calls:
-            return {}
-        if self._pool is None:
-            self._pool = ProcessPoolExecutor(
-                self._workers, get_context("spawn"), _begin, (self._app, self._run_id)
-            )
         try:
-            futures = {place: self._pool.submit(_answer, call) for place, call in calls.items()}
-        except BrokenProcessPool:
-            self.close()
-            return {}
-        replies = {}
-        for place, future in futures.items():
-            try:
+            with starting(__name__):
+                if self._pool is None:
+                    self._pool = ProcessPoolExecutor(self._workers, PROCESSES, _begin, (self._app,))
+                futures = {place: self._pool.submit(_answer, call) for place, call in calls.items()}
+            for place, future in futures.items():
                 replies[place] = future.result()
-            except BrokenProcessPool:
-                self.close()
+        except BrokenProcessPool:  # all that it had not done is lost
+            self.close()
         return replies
 
     def close(self) -> None:
@@ -93,78 +97,68 @@ class InProcesses:
             self._pool = None
 
 
-def _crashed(call: Call) -> Reply:
-    why = "the process of the ClientApp died"
-    return Reply(
-        Message(Error(ErrorCode.CLIENT_APP_CRASHED, why), reply_to=call.message), call.context, None
-    )
+class _Worker(NamedTuple):
+    """What a worker process keeps. `around`: what its time is replaced by, for as long as it lives."""
+
+    app: ClientApp
+    around: ExitStack
 
 
-_worker_app: ClientApp | None = None
+_workers: list[_Worker] = []  # in a worker process, one
 
 
-def _begin(app: FlowerApp, run_id: int) -> None:
-    """Make a process a worker: load the app, whose time may be virtual."""
-    global _worker_app  # noqa: PLW0603 - a worker has one app
-    import torch
-
+def _begin(app: FlowerApp) -> None:
+    """Make this process a worker: load the app, whose time may be virtual."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
-    replaced_time().__enter__()
-    _identify(run_id)
-    _worker_app = app.load_client_app()
+    around = ExitStack()
+    around.enter_context(replaced_time())
+    _workers.append(_Worker(app.load_client_app(), around))
 
 
 def _answer(call: Call) -> Reply:
-    assert _worker_app is not None  # noqa: S101
-    return answer(_worker_app, call)
-
-
-def _identify(run_id: int) -> None:
-    TaskIdentity.task_id, TaskIdentity.run_id, TaskIdentity.node_id = 1, run_id, 1
+    return answer(_workers[0].app, call)
 
 
 class _Actor:
     """A worker on a Ray cluster."""
 
-    def __init__(self, app: FlowerApp, run_id: int) -> None:
-        _begin(app, run_id)
+    def __init__(self, app: FlowerApp) -> None:
+        _begin(app)
 
     def answer(self, call: Call) -> Reply:
         return _answer(call)
 
 
-class OnRay:
+class OnRay(Elsewhere):
     """Calls in actors on a Ray cluster, which can all read the app's folder."""
 
-    def __init__(self, app: FlowerApp, spec: Ray, run_id: int) -> None:
+    why = "the scenario asks for Ray"
+
+    def __init__(self, app: FlowerApp, spec: Ray) -> None:
         self._ray: Any = import_ray()
-        self._app, self._spec, self._run_id = app, spec, run_id
+        self._app, self._spec = app, spec
         self._actors: list[Any] = []
         self._is_ours = False
-        self.why = "the scenario asks for Ray"
 
-    def answers(self, calls: Sequence[Call]) -> list[Reply]:
-        ray = self._ray
+    def _lived(self, calls: Mapping[int, Call]) -> dict[int, Reply]:
         if not self._actors:
             self._start()
-        for _ in range(_TRIES):
-            try:
-                actors = self._actors
-                asked = [
-                    actors[place % len(actors)].answer.remote(call) for place, call in enumerate(calls)
-                ]
-                return list(ray.get(asked))
-            except ray.exceptions.RayActorError as error:
-                lost = error
-                self._end_actors()
-                self._start()
-        raise RunError(f"executor ray: actors died {_TRIES} times over the same messages: {lost}")
+        actors = itertools.cycle(self._actors)
+        asked = {place: next(actors).answer.remote(call) for place, call in calls.items()}
+        replies = {}
+        for place, reference in asked.items():
+            with suppress(self._ray.exceptions.RayActorError):
+                replies[place] = self._ray.get(reference)
+        if len(replies) < len(calls):
+            self._end_actors()
+        return replies
 
     def _start(self) -> None:
-        workers = self._spec.workers or os.cpu_count() or 1
         self._is_ours = connect(self._ray, self._spec.address, self._spec.workers) or self._is_ours
+        workers = self._spec.workers or max(1, int(self._ray.cluster_resources().get("CPU", 1)))
         actor = self._ray.remote(num_cpus=1)(_Actor)
-        self._actors = [actor.remote(self._app, self._run_id) for _ in range(workers)]
+        self._actors = [actor.remote(self._app) for _ in range(workers)]
 
     def _end_actors(self) -> None:
         for actor in self._actors:
@@ -179,29 +173,24 @@ class OnRay:
 
 
 @singledispatch
-def build_answering(spec: Executor, app: FlowerApp, run_id: int) -> Answering:
-    """Return who runs the ClientApps of an app."""
+def build_answering(spec: Executor, app: FlowerApp) -> Answering:
+    """Return who runs the ClientApps of an app. Raises ScenarioError if there is no ClientApp to load."""
     raise TypeError(f"no executor for ClientApps: {type(spec).__name__}")
 
 
 @build_answering.register(Auto)
 @build_answering.register(Serial)
-def _(spec: Executor, app: FlowerApp, run_id: int) -> Answering:
+def _(spec: Executor, app: FlowerApp) -> Answering:
     return InProcess(app.load_client_app())
 
 
 @build_answering.register
-def _(spec: Processes, app: FlowerApp, run_id: int) -> Answering:
-    _check_loads(app)
-    return InProcesses(app, spec.workers, run_id)
+def _(spec: Processes, app: FlowerApp) -> Answering:
+    app.load_client_app()  # an error here says more than that of a worker which does not start
+    return InProcesses(app, spec.workers)
 
 
 @build_answering.register
-def _(spec: Ray, app: FlowerApp, run_id: int) -> Answering:
-    _check_loads(app)
-    return OnRay(app, spec, run_id)
-
-
-def _check_loads(app: FlowerApp) -> None:
-    """Load the app here, too: an error says more than that of a worker which does not start."""
+def _(spec: Ray, app: FlowerApp) -> Answering:
     app.load_client_app()
+    return OnRay(app, spec)

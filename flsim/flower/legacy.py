@@ -8,7 +8,7 @@ thread: here their messages are sent together from the app's own thread, and so 
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import SimpleNamespace
 from typing import Any, NamedTuple, Self
 
@@ -19,6 +19,7 @@ from flsim.from_flower import (
     legacy_app,
     legacy_nodes,
     legacy_server,
+    replaced,
     strategy_utils,
 )
 
@@ -31,20 +32,15 @@ def waiting_for(grid: SimulatedGrid) -> Iterator[None]:
     in_turn = SimpleNamespace(
         futures=SimpleNamespace(ThreadPoolExecutor=_Together, wait=_wait, Future=Future)
     )
-    replaced: list[tuple[Any, str, Any]] = [
-        (strategy_utils, "sleep", grid.sleep),
-        (legacy_app, "start_update_client_manager_thread", _without_thread),
-        (legacy_server, "concurrent", in_turn),
-        (SimpleClientManager, "wait_for", _waiting_in(grid)),
-    ]
-    before = [(owner, name, getattr(owner, name)) for owner, name, _ in replaced]
-    for owner, name, value in replaced:
-        setattr(owner, name, value)
-    try:
+    with ExitStack() as stack:
+        for owner, name, value in (
+            (strategy_utils, "sleep", grid.sleep),
+            (legacy_app, "start_update_client_manager_thread", _without_thread),
+            (legacy_server, "concurrent", in_turn),
+            (SimpleClientManager, "wait_for", _waiting_in(grid)),
+        ):
+            stack.enter_context(replaced(owner, name, value))
         yield
-    finally:
-        for owner, name, value in before:
-            setattr(owner, name, value)
 
 
 def _without_thread(
@@ -140,7 +136,7 @@ class _Together:
         messages: list[Message] = []
         for call in calls:
             try:
-                with _grid_of(call.proxy, _Catching()):
+                with replaced(call.proxy, "grid", _Catching()):
                     call.go()  # it sends nothing, or fails before it does
                 done.append(call.future)
             except _Sent as caught:
@@ -158,19 +154,10 @@ def _answered(grid: SimulatedGrid, messages: list[Message], calls: list[_Call]) 
     done = []
     for reply in replies:
         call = by_message[reply.metadata.reply_to_message_id]
-        with _grid_of(call.proxy, _Giving([reply])):
+        with replaced(call.proxy, "grid", _Giving([reply])):
             call.go()
         done.append(call.future)
     return done
-
-
-@contextmanager
-def _grid_of(proxy: Any, grid: object) -> Iterator[None]:
-    before, proxy.grid = proxy.grid, grid
-    try:
-        yield
-    finally:
-        proxy.grid = before
 
 
 def _wait(

@@ -7,7 +7,7 @@ of `super()` calls, or of strategies within strategies, tells.
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, Protocol
 
 from flsim.from_flower import (
@@ -17,9 +17,13 @@ from flsim.from_flower import (
     Parameters,
     Strategy,
     parameters_to_arrayrecord,
+    replaced,
 )
 
 Numbers = Mapping[str, Any]
+Method = Callable[..., Any]
+Telling = Callable[..., Any]
+"""Calls a method in its place, and tells an observer what came of it."""
 
 
 class Observer(Protocol):
@@ -37,9 +41,6 @@ class Observer(Protocol):
         each reply counts for.
         """
 
-    def trains(self, metrics: Numbers | None, server_round: int) -> None:
-        """What clients' training gave, aggregated."""
-
     def evaluated(self, metrics: Numbers | None, server_round: int, *, by_server: bool) -> None:
         """The current arrays were evaluated: by the server itself, or by clients and aggregated."""
 
@@ -50,29 +51,26 @@ class Observer(Protocol):
 @contextmanager
 def observed(observer: Observer) -> Iterator[None]:
     """Tell `observer` what strategies do."""
+    telling: dict[type, dict[str, Telling]] = {
+        Strategy: {"aggregate_train": _aggregate_train, "aggregate_evaluate": _aggregate_evaluate},
+        LegacyStrategy: {
+            "aggregate_fit": _aggregate_fit,
+            "aggregate_evaluate": _aggregate_evaluate_legacy,
+            "evaluate": _evaluate_legacy,
+        },
+    }
     depth = [0]
-    wraps: dict[str, Callable[..., Any]] = {
-        "aggregate_train": _aggregate_train(observer),
-        "aggregate_evaluate": _aggregate_evaluate(observer),
-        "start": _start(observer),
-    }
-    legacy = {
-        "aggregate_fit": _aggregate_fit(observer),
-        "aggregate_evaluate": _aggregate_evaluate_legacy(observer),
-        "evaluate": _evaluate_legacy(observer),
-    }
-    before: list[tuple[type, str, Any]] = []
-    for base, methods in ((Strategy, wraps), (LegacyStrategy, legacy)):
-        for cls in _with_subclasses(base):
-            for name, wrap in methods.items():
-                if inspect.isfunction(method := vars(cls).get(name)):
-                    before.append((cls, name, method))
-                    setattr(cls, name, _outermost(method, wrap, depth))
-    try:
+    with ExitStack() as stack:
+        for base, tells in telling.items():
+            for cls in _with_subclasses(base):
+                for name, tell in tells.items():
+                    if inspect.isfunction(method := vars(cls).get(name)):
+                        told = _outermost(method, functools.partial(tell, observer), depth)
+                        stack.enter_context(replaced(cls, name, told))
+        for cls in _with_subclasses(Strategy):
+            if inspect.isfunction(method := vars(cls).get("start")):
+                stack.enter_context(replaced(cls, "start", _started(method, observer)))
         yield
-    finally:
-        for cls, name, method in before:
-            setattr(cls, name, method)
 
 
 def _with_subclasses(base: type) -> dict[type, None]:
@@ -84,67 +82,65 @@ def _with_subclasses(base: type) -> dict[type, None]:
 
 
 def _outermost(
-    method: Callable[..., Any], wrap: Callable[..., Any], depth: list[int]
+    method: Callable[..., Any], tell: Callable[..., Any], depth: list[int]
 ) -> Callable[..., Any]:
+    """Return what lets `tell` call a method, unless it is called within another one that tells."""
+
     @functools.wraps(method)
     def called(*args: Any, **kwargs: Any) -> Any:
-        name = method.__name__
-        if name != "start" and depth[0]:
+        if depth[0]:
             return method(*args, **kwargs)
-        if name == "start":
-            return wrap(method, *args, **kwargs)
         depth[0] += 1
         try:
-            return wrap(method, *args, **kwargs)
+            return tell(method, *args, **kwargs)
         finally:
             depth[0] -= 1
 
     return called
 
 
-def _aggregate_train(observer: Observer) -> Callable[..., Any]:
-    def wrapped(
-        method: Callable[..., Any], strategy: Any, server_round: int, replies: Iterable[Message]
-    ) -> Any:
-        given = list(replies)
-        try:
-            result = method(strategy, server_round, given)
-        except Exception as error:
-            given = _without_odd_ones(given, error, observer)
-            result = method(strategy, server_round, given)
-        observer.aggregated(server_round, given, result, getattr(strategy, "weighted_by_key", None))
-        observer.trains(result[1], server_round)
-        return result
-
-    return wrapped
+def _aggregate_train(
+    observer: Observer, method: Method, strategy: Any, server_round: int, replies: Iterable[Message]
+) -> Any:
+    given = list(replies)
+    try:
+        result = method(strategy, server_round, given)
+    except Exception as error:
+        given = _without_odd_ones(given, error, observer)
+        result = method(strategy, server_round, given)
+    observer.aggregated(server_round, given, result, getattr(strategy, "weighted_by_key", None))
+    return result
 
 
-def _aggregate_evaluate(observer: Observer) -> Callable[..., Any]:
-    def wrapped(
-        method: Callable[..., Any], strategy: Any, server_round: int, replies: Iterable[Message]
-    ) -> Any:
-        metrics = method(strategy, server_round, list(replies))
-        observer.evaluated(metrics, server_round, by_server=False)
-        return metrics
+def _aggregate_evaluate(
+    observer: Observer, method: Method, strategy: Any, server_round: int, replies: Iterable[Message]
+) -> Any:
+    given = list(replies)
+    try:
+        metrics = method(strategy, server_round, given)
+    except Exception as error:
+        metrics = method(strategy, server_round, _without_odd_ones(given, error, observer))
+    observer.evaluated(metrics, server_round, by_server=False)
+    return metrics
 
-    return wrapped
 
+def _started(method: Method, observer: Observer) -> Method:
+    """Return what starts a strategy, whose own evaluation tells. One that is passed on tells once."""
 
-def _start(observer: Observer) -> Callable[..., Any]:
-    def wrapped(method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    @functools.wraps(method)
+    def start(*args: Any, **kwargs: Any) -> Any:
         try:
             bound = inspect.signature(method).bind(*args, **kwargs)
         except TypeError:
             return method(*args, **kwargs)  # which says what is wrong
         if isinstance(arrays := bound.arguments.get("initial_arrays"), ArrayRecord):
             observer.began(arrays)
-        if (evaluate := bound.arguments.get("evaluate_fn")) is not None and not hasattr(
-            evaluate, "is_observed"
-        ):
+        evaluate = bound.arguments.get("evaluate_fn")
+        if evaluate is not None and not hasattr(evaluate, "is_observed"):
             bound.arguments["evaluate_fn"] = _evaluated_by_server(evaluate, observer)
         return method(*bound.args, **bound.kwargs)
 
-    return wrapped
+    return start
 
 
 def _evaluated_by_server(evaluate: Callable[..., Any], observer: Observer) -> Callable[..., Any]:
@@ -158,40 +154,32 @@ def _evaluated_by_server(evaluate: Callable[..., Any], observer: Observer) -> Ca
     return called
 
 
-def _aggregate_fit(observer: Observer) -> Callable[..., Any]:
-    def wrapped(
-        method: Callable[..., Any], strategy: Any, server_round: int, results: Any, failures: Any
-    ) -> Any:
-        parameters, metrics = result = method(strategy, server_round, results, failures)
-        arrays = None
-        if isinstance(parameters, Parameters):
-            arrays = parameters_to_arrayrecord(parameters, keep_input=True)
-        observer.aggregated(server_round, None, (arrays, metrics), None)
-        observer.trains(metrics, server_round)
-        return result
-
-    return wrapped
+def _aggregate_fit(
+    observer: Observer, method: Method, strategy: Any, server_round: int, results: Any, failures: Any
+) -> Any:
+    parameters, metrics = result = method(strategy, server_round, results, failures)
+    arrays = None
+    if isinstance(parameters, Parameters):
+        arrays = parameters_to_arrayrecord(parameters, keep_input=True)
+    observer.aggregated(server_round, None, (arrays, metrics), None)
+    return result
 
 
-def _aggregate_evaluate_legacy(observer: Observer) -> Callable[..., Any]:
-    def wrapped(
-        method: Callable[..., Any], strategy: Any, server_round: int, results: Any, failures: Any
-    ) -> Any:
-        loss, metrics = result = method(strategy, server_round, results, failures)
-        _tell_legacy(observer, loss, metrics, server_round, by_server=False)
-        return result
-
-    return wrapped
+def _aggregate_evaluate_legacy(
+    observer: Observer, method: Method, strategy: Any, server_round: int, results: Any, failures: Any
+) -> Any:
+    loss, metrics = result = method(strategy, server_round, results, failures)
+    _tell_legacy(observer, loss, metrics, server_round, by_server=False)
+    return result
 
 
-def _evaluate_legacy(observer: Observer) -> Callable[..., Any]:
-    def wrapped(method: Callable[..., Any], strategy: Any, server_round: int, parameters: Any) -> Any:
-        result = method(strategy, server_round, parameters)
-        if result is not None:
-            _tell_legacy(observer, result[0], result[1], server_round, by_server=True)
-        return result
-
-    return wrapped
+def _evaluate_legacy(
+    observer: Observer, method: Method, strategy: Any, server_round: int, parameters: Any
+) -> Any:
+    result = method(strategy, server_round, parameters)
+    if result is not None:
+        _tell_legacy(observer, result[0], result[1], server_round, by_server=True)
+    return result
 
 
 def _tell_legacy(

@@ -4,27 +4,27 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from importlib.metadata import version as version_of
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flsim.draws import Stream
 from flsim.errors import RunError
-from flsim.flower.answering import Call, Reply
 from flsim.flower.app import FlowerApp
 from flsim.flower.clock import Clock, reading, replaced_time
-from flsim.flower.copies import copy_of_context, copy_of_message, copy_of_records
-from flsim.flower.executors import Answering, build_answering
-from flsim.flower.generators import Generators
+from flsim.flower.copies import copy_of_records
+from flsim.flower.executors import build_answering
+from flsim.flower.generators import app_generators
 from flsim.flower.grid import SimulatedGrid
 from flsim.flower.legacy import waiting_for
 from flsim.flower.metrics import Metrics
+from flsim.flower.nodes import FIRST_NODE_ID, Nodes, Sent
 from flsim.flower.observing import Numbers, observed
 from flsim.flower.sizes import message_bytes, records_bytes
 from flsim.flower.turns import Turns
 from flsim.flower.versions import Versions
-from flsim.flower.work import Counts, category, took
+from flsim.flower.work import category
 from flsim.from_flower import (
     SUPERLINK_NODE_ID,
     ArrayRecord,
@@ -35,35 +35,24 @@ from flsim.from_flower import (
     MessageType,
     RecordDict,
     Run,
-    TaskIdentity,
     create_message_error_unavailable_ins_message,
     create_message_error_unavailable_res_message,
+    identified,
     make_message,
 )
 from flsim.messages import Answer, Collected, Event, Letter, Office, Pause, Refused, Silence, Tested
 from flsim.plug_ins import error_text
 from flsim.scenario import Scenario
-from flsim.scenario.flower import CountedWork, FlowerWorkload
+from flsim.scenario.flower import FlowerWorkload
 from flsim.sim.timing import NoLearner
 from flsim.tasks import TrainingReport
 
-FIRST_NODE_ID = 1_000_000_000
-"""The id of client 0's node; the others follow. Flower's own are random."""
-
-
-class _Sent(NamedTuple):
-    """A message that was pushed, as the node will be given it."""
-
-    letter: Letter
-    message: Message
-
 
 class FlowerProgram(NoLearner):
-    """Owns a run of a Flower app: its messages, its nodes' contexts, and the thread of its ServerApp.
+    """Owns the messages of a run of a Flower app, and the thread of its ServerApp.
 
     It is a `Program` for the world, a `Post` for the grid and an `Observer` of strategies; and a `Learner`
-    that has nothing to do, since the app learns by itself. Answers are computed when a message goes out,
-    all those of an instant together; a node's context is what its last finished answer left.
+    that has nothing to do, since the app learns by itself.
     """
 
     def __init__(self, scenario: Scenario, app: FlowerApp, samples: NDArray[np.int64]) -> None:
@@ -73,21 +62,18 @@ class FlowerProgram(NoLearner):
         self._samples = samples
         self._run_id = Stream(scenario.seed, "flower.run").integer(0) >> 1
         self._metrics = Metrics(self._spec.accuracy, self._spec.loss)
-        self._generators = Generators(Stream(scenario.seed, "flower.server").integer(0))
-        self._counts = Counts()
+        self._generators = app_generators(Stream(scenario.seed, "flower.server").integer(0))
         self._versions = Versions()
         self._turns = Turns(self._run)
         self._around = ExitStack()
         self._office: Office | None = None
-        self._answering: Answering | None = None
+        self._nodes: Nodes | None = None
+        self._why = ""
         self._events: list[Event] = []
-        self._sent: dict[int, _Sent] = {}  # by number: messages that nobody has collected the end of
+        self._sent: dict[int, Sent] = {}  # by number: messages that nobody has collected the end of
         self._answers: dict[int, Message] = {}  # by number: on their way back
         self._ready: dict[str, Message] = {}  # by the message's id, in order of arrival
-        self._contexts: dict[int, Context] = {}  # by client
-        self._contexts_after: dict[int, Context | None] = {}  # by number
         self._numbers = 0
-        self._batches = self._trained = 0
         run = Run.create_empty(self._run_id)
         self._grid = SimulatedGrid(self, run, sleeps=self._spec.time == "virtual")
 
@@ -109,15 +95,14 @@ class FlowerProgram(NoLearner):
         return events
 
     def answers(self, numbers: Sequence[int]) -> list[Answer]:
-        sent = [self._sent[number] for number in numbers]
-        replies = self._replies(sent)
-        self._batches += 1
-        return [self._answer(each, reply) for each, reply in zip(sent, replies, strict=True)]
+        answered = self._clients.answers([self._sent[number] for number in numbers], self.now())
+        for number, each in zip(numbers, answered, strict=True):
+            if each.message is not None:
+                self._answers[number] = each.message
+        return [each.answer for each in answered]
 
     def settle(self, number: int, *, computed: bool) -> None:
-        context = self._contexts_after.pop(number)
-        if computed and context is not None:
-            self._contexts[self._sent[number].letter.client] = context
+        self._clients.settle(self._sent[number].letter, computed=computed)
 
     def deliver(self, number: int) -> None:
         self._ready[_id_of(number)] = self._answers.pop(number)
@@ -137,13 +122,13 @@ class FlowerProgram(NoLearner):
 
     def close(self) -> TrainingReport:
         self.stop()
-        used = self._versions.used
+        trained, batches = (0, 0) if self._nodes is None else (self._nodes.trained, self._nodes.batches)
         return TrainingReport(
             executor=self._scenario.executor.kind,
-            why="" if self._answering is None else self._answering.why,
-            tasks=self._trained,
-            unused=self._trained - used,
-            batches=self._batches,
+            why=self._why,
+            tasks=trained,
+            unused=trained - self._versions.used,
+            batches=batches,
             metrics=self._metrics.records(),
         )
 
@@ -154,7 +139,7 @@ class FlowerProgram(NoLearner):
             "app_sha256": self._app.sha256,
             "flower": version_of("flwr"),
             "config": self._app.config,
-            "work": {"kind": self._spec.work.kind, **self._counts.told()},
+            "work": {"kind": self._spec.work.kind, **self._clients.counts.told()},
             **self._metrics.told(),
         }
 
@@ -194,7 +179,7 @@ class FlowerProgram(NoLearner):
                 download_bytes=message_bytes(kept, content_bytes),
                 expires_s=self.now() + min(metadata.ttl, self._spec.deadline or metadata.ttl),
             )
-            self._sent[number] = _Sent(letter, kept)
+            self._sent[number] = Sent(letter, kept)
             self._tell(letter)
             ids.append(_id_of(number))
         return ids
@@ -227,9 +212,8 @@ class FlowerProgram(NoLearner):
         if replies is not None:
             valid = [reply for reply in replies if not reply.has_error()]
             used = _weights(valid, weighted_by)
-        self._versions.aggregated(result[0], used)
-
-    def trains(self, metrics: Numbers | None, server_round: int) -> None:
+        arrays, metrics = result
+        self._versions.aggregated(arrays, used)
         self._metrics.add("train_metrics_clientapp", server_round, self._versions.current, metrics)
 
     def evaluated(self, metrics: Numbers | None, server_round: int, *, by_server: bool) -> None:
@@ -256,6 +240,11 @@ class FlowerProgram(NoLearner):
         assert self._office is not None  # noqa: S101
         return self._office
 
+    @property
+    def _clients(self) -> Nodes:
+        assert self._nodes is not None  # noqa: S101
+        return self._nodes
+
     def _tell(self, event: Event) -> None:
         """Enter an event behind those of versions that came before it."""
         self._events += [*self._versions.events(), event]
@@ -264,13 +253,16 @@ class FlowerProgram(NoLearner):
         """Prepare everything that the app runs in, and load it."""
         around = self._around
         around.enter_context(_quiet())
-        around.enter_context(_identity(self._run_id))
+        around.enter_context(identified(run_id=self._run_id, node_id=SUPERLINK_NODE_ID))
         if self._spec.time == "virtual":
             around.enter_context(replaced_time())
         with self._generators.drawn_from():
             self._server_app = self._app.load_server_app()
-        self._answering = build_answering(self._scenario.executor, self._app, self._run_id)
-        around.callback(self._answering.close)
+        answering = build_answering(self._scenario.executor, self._app)
+        around.callback(answering.close)
+        self._why = answering.why
+        seed, config = self._scenario.seed, self._app.config
+        self._nodes = Nodes(self._spec, seed, answering, self._samples, config)
         around.enter_context(waiting_for(self._grid))
         around.enter_context(observed(self))
 
@@ -280,64 +272,6 @@ class FlowerProgram(NoLearner):
         virtual = self._spec.time == "virtual"
         with reading(Clock(self.now, self._grid.sleep)) if virtual else nullcontext():
             self._server_app(grid=self._grid, context=context)
-
-    def _replies(self, sent: Sequence[_Sent]) -> list[Reply]:
-        """Let nodes answer. Where work is counted, so is the first answer of each type that succeeds."""
-        assert self._answering is not None  # noqa: S101
-        replies: dict[int, Reply] = {}
-        if isinstance(self._spec.work, CountedWork):
-            counted: set[str] = set()
-            for place, each in enumerate(sent):
-                kind = each.letter.kind
-                if kind in counted or self._counts.knows(kind):
-                    continue
-                replies[place] = reply = self._answering.answers([self._call(each, counts=True)])[0]
-                if reply.message is not None and not reply.message.has_error():
-                    counted.add(kind)
-        left = [place for place in range(len(sent)) if place not in replies]
-        calls = [self._call(sent[place], counts=False) for place in left]
-        replies |= zip(left, self._answering.answers(calls), strict=True)
-        return [replies[place] for place in range(len(sent))]
-
-    def _call(self, sent: _Sent, *, counts: bool) -> Call:
-        return Call(
-            message=copy_of_message(sent.message),
-            context=copy_of_context(self._context(sent.letter.client)),
-            seed=Stream(self._scenario.seed, "flower.answer").integer(sent.letter.number),
-            counts=counts,
-            now_s=self.now() if self._spec.time == "virtual" else None,
-            patience_s=self._spec.patience,
-        )
-
-    def _context(self, client: int) -> Context:
-        if client not in self._contexts:
-            place: dict[str, Any] = {"partition-id": client, "num-partitions": len(self._samples)}
-            state, config = RecordDict(), dict(self._app.config)
-            self._contexts[client] = Context(self._run_id, FIRST_NODE_ID + client, place, state, config)
-        return self._contexts[client]
-
-    def _answer(self, sent: _Sent, reply: Reply) -> Answer:
-        letter, message = sent.letter, reply.message
-        self._contexts_after[letter.number] = reply.context
-        if letter.trains:
-            self._trained += 1
-        if message is None:
-            why = f"no answer after {self._spec.patience:g} real seconds"
-            return Answer(None, 0.0, 0, reason=why, hangs=True)
-        message = copy_of_message(message)
-        message.metadata.__dict__["_message_id"] = f"{_id_of(letter.number)}r"
-        self._answers[letter.number] = message
-        if message.has_error():
-            spent = took(self._spec.work, letter, reply, 0, self._counts, self._scenario.seed)
-            error, size = message.error, message_bytes(message)
-            return Answer(
-                spent.flop, spent.seconds + reply.slept_s, size, error=error.code, reason=error.reason
-            )
-        samples, loss = _samples_in(message), _loss_in(message)
-        spent = took(self._spec.work, letter, reply, samples, self._counts, self._scenario.seed)
-        if letter.trains and samples:
-            self._samples[letter.client] = samples
-        return Answer(spent.flop, spent.seconds + reply.slept_s, message_bytes(message), samples, loss)
 
     def _collected(self, message_id: str) -> Message:
         number = _number_of(message_id)
@@ -361,24 +295,6 @@ def _number_of(message_id: str) -> int:
         return -1
 
 
-def _samples_in(message: Message) -> int:
-    """Return how many examples an answer says it is of; 0 if it does not say."""
-    for record in message.content.metric_records.values():
-        for name in ("num-examples", "num_examples"):
-            if isinstance(value := record.get(name), int | float) and value > 0:
-                return int(value)
-    return 0
-
-
-def _loss_in(message: Message) -> float | None:
-    """Return the first loss among an answer's metrics."""
-    for record in message.content.metric_records.values():
-        for name, value in record.items():
-            if "loss" in name and isinstance(value, int | float):
-                return float(value)
-    return None
-
-
 def _weights(replies: Sequence[Message], weighted_by: str | None) -> dict[int, float | None]:
     """Return what each reply's message counts for; None if the strategy has no metric that says so."""
     numbers = [_number_of(reply.metadata.reply_to_message_id) for reply in replies]
@@ -393,19 +309,6 @@ def _weights(replies: Sequence[Message], weighted_by: str | None) -> dict[int, f
     if len(weights) != len(numbers) or not sum(weights):
         return dict.fromkeys(numbers)
     return {number: weight / sum(weights) for number, weight in zip(numbers, weights, strict=True)}
-
-
-@contextmanager
-def _identity(run_id: int) -> Iterator[None]:
-    """Be Flower's server, whose messages are of a run."""
-    names = ("_task_id", "_run_id", "_node_id")
-    before = [getattr(TaskIdentity, name) for name in names]
-    TaskIdentity.task_id, TaskIdentity.run_id, TaskIdentity.node_id = 1, run_id, SUPERLINK_NODE_ID
-    try:
-        yield
-    finally:
-        for name, value in zip(names, before, strict=True):
-            setattr(TaskIdentity, name, value)
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from flsim.from_flower import (
     WouldSleepError,
     calling,
 )
+from flsim.generators import Generators
 from flsim.learn.aggregations import Combined, Contribution
 from flsim.learn.learner import TorchLearner
 from flsim.learn.parts import LearnerParts
@@ -33,7 +34,7 @@ from flsim.learn.received import Received
 from flsim.learn.state import State
 from flsim.plug_ins import error_text
 from flsim.policy import FlowerStrategy
-from flsim.policy.flower_rounds import NotFollowedError, asked_by, drawing_by
+from flsim.policy.flower_rounds import NotFollowedError, asked_by
 from flsim.scenario import Scenario
 
 _MEANS = [cls.aggregate_train for cls in (FedAvg, FedAvgM, FedAdagrad, FedAdam, FedYogi)]
@@ -66,7 +67,7 @@ class FlowerLearner(TorchLearner):
         arrays = self._record(self.weights)
         self._begin(server_round, arrays, seed)
         try:
-            with drawing_by(seed ^ 1), calling(type(strategy)):
+            with Generators(seed ^ 1).drawn_from(), calling(type(strategy)):
                 replies = [self._reply(each) for each in valid]
                 counted = _shares(strategy, replies)
                 made, _ = strategy.aggregate_train(server_round, replies)

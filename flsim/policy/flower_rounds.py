@@ -1,14 +1,10 @@
 """How a strategy of Flower's is asked whom it sends messages to. Imported only where there is one."""
 
 import inspect
-import random
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from importlib import import_module
 from typing import Any, NoReturn
-
-import numpy as np
 
 from flsim.component import misfit
 from flsim.errors import nearest
@@ -24,6 +20,7 @@ from flsim.from_flower import (
     WouldSleepError,
     calling,
 )
+from flsim.generators import Generators
 from flsim.plug_ins import error_text
 
 _FOLLOWED = "server-round"  # what a strategy may tell clients beside the arrays
@@ -127,7 +124,7 @@ def asked_by(
     """
     name = type(strategy).__name__
     try:
-        with drawing_by(seed), calling(type(strategy)):
+        with Generators(seed).drawn_from(), calling(type(strategy)):
             grid = IdleNodes(nodes)
             messages = list(strategy.configure_train(server_round, arrays, ConfigRecord(), grid))
     except WouldSleepError:
@@ -160,19 +157,6 @@ def fewest_nodes(cls: type[Strategy], arguments: dict[str, Any]) -> int:
         middle = (too_few + enough) // 2
         too_few, enough = (too_few, middle) if begins(middle) else (middle, enough)
     return enough
-
-
-@contextmanager
-def drawing_by(seed: int) -> Iterator[None]:
-    """Let Python's and numpy's global draws begin at a seed of 64 bits, and put them back afterwards."""
-    python, numpy = random.getstate(), np.random.get_state()
-    random.seed(seed)
-    np.random.seed([seed & 0xFFFFFFFF, seed >> 32])
-    try:
-        yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)
 
 
 def _recipient(message: object, arrays: ArrayRecord, name: str) -> int:

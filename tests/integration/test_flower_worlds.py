@@ -1,7 +1,6 @@
 """Flower apps over a simulated network: time in closed form, and what becomes of answers that go wrong."""
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -392,14 +391,53 @@ def test_a_folder_without_an_app_is_refused(tmp_path: Path) -> None:
         Ran(tmp_path, app)
 
 
-def test_worker_processes_give_the_same_records(tmp_path: Path) -> None:
-    """A worker that dies is an app that has crashed; the others' answers are what they were."""
-    dies = "import os; client == 1 and os.environ.get('DIES') and os._exit(1)"
-    app = an_app(tmp_path, fedavg(), dies)
-    here = Ran(tmp_path / "a", app).summary["records_sha256"]
-    there = Ran(tmp_path / "b", app, executor={"kind": "processes", "workers": 2}).summary
-    assert there["records_sha256"] == here
-    assert math.isfinite(there["training"]["tasks"])
+ELSEWHERE = [{"kind": "processes", "workers": 2}, {"kind": "ray", "workers": 2}]
+
+
+@pytest.mark.parametrize("executor", ELSEWHERE, ids=lambda executor: executor["kind"])
+def test_other_processes_give_the_same_records(tmp_path: Path, executor: dict[str, Any]) -> None:
+    """Draws and virtual time in them, too: a ClientApp that draws, and sleeps for as long."""
+    draws = "import random; time.sleep(30 * random.random())"
+    app = an_app(tmp_path, fedavg(), draws)
+    here = Ran(tmp_path / "a", app, workload={"time": "virtual"})
+    there = Ran(tmp_path / "b", app, workload={"time": "virtual"}, executor=executor)
+    assert there.rows("messages") == here.rows("messages")
+    assert there.summary["records_sha256"] == here.summary["records_sha256"]
+    assert there.flower == here.flower
+    taken = {row["train_end_s"] - row["download_end_s"] for row in here.rows("tasks")}
+    assert len({round(seconds, 6) for seconds in taken}) == 8
+
+
+@pytest.mark.parametrize("executor", ELSEWHERE, ids=lambda executor: executor["kind"])
+def test_a_process_that_dies_is_an_app_that_has_crashed(tmp_path: Path, executor: dict[str, Any]) -> None:
+    app = an_app(tmp_path, fedavg(), "import os; client == 1 and os._exit(1)")
+    ran = Ran(tmp_path, app, executor=executor)
+    rejected = [row for row in ran.rows("messages") if row["outcome"] == "rejected"]
+    assert [(row["client"], row["error"]) for row in rejected] == [(1, 8)] * 2
+    assert ran.summary["tasks"]["aggregated"] == 6
+
+
+def test_a_round_that_nobody_answers_leaves_the_model_and_goes_on(tmp_path: Path) -> None:
+    """As Flower has it: no arrays are made of no replies, and the next round begins with the old ones."""
+    fails = "if message.content['config']['server-round'] == 1: raise ValueError('not yet')"
+    ran = Ran(tmp_path, an_app(tmp_path, fedavg(), fails))
+    assert ran.summary["tasks"]["rejected"] == 4
+    assert [row["tasks"] for row in ran.rows("versions")] == [0, 4]
+    assert ran.flower["train_metrics_clientapp"].keys() == {"2"}
+
+
+def test_an_odd_answer_to_an_evaluation_is_left_out_too(tmp_path: Path) -> None:
+    app = an_app(tmp_path, fedavg())
+    client = next(app.glob("*/client.py"))
+    text = client.read_text()
+    odd = '    if context.node_config["partition-id"] == 2: numbers = MetricRecord({"other": 1})\n'
+    last = text.rindex("    return Message(RecordDict")
+    client.write_text(text[:last] + odd + text[last:])
+    ran = Ran(tmp_path, app)
+    refused = [row for row in ran.rows("messages") if row["outcome"] == "rejected"]
+    assert [(row["client"], row["kind"], row["task"]) for row in refused] == [(2, "evaluate", None)] * 2
+    assert "must have the same keys" in refused[0]["reason"]
+    assert ran.flower["evaluate_metrics_clientapp"]["2"] == {"eval_acc": 0.5, "eval_loss": 2.0}
 
 
 @pytest.mark.parametrize(("app", "beside"), [("legacy", ""), ("adagrad", 'output-dir=""')])

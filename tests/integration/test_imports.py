@@ -133,6 +133,7 @@ def test_the_contracts_hold() -> None:
         ("govern/verify.py", "import torch", "only learn imports torch"),
         ("learn/learner.py", "import flsim.sim.clock", "imports go down only"),
         ("running.py", "import flsim.cli", "imports go down only"),
+        ("flower/grid.py", "from flwr.serverapp import Grid", "only from_flower imports flwr"),
     ],
 )
 def test_a_violation_breaks_its_contract(tmp_path: Path, module: str, line: str, contract: str) -> None:

@@ -6,22 +6,20 @@ Which worker trains which task makes no difference to the bits.
 
 import os
 import signal
-import sys
 import traceback
 import weakref
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from multiprocessing import get_context, resource_tracker
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from types import ModuleType
 from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from flsim.errors import RunError
+from flsim.learn.executors.children import PROCESSES, starting
 from flsim.learn.executors.executor import Job, Recipe, Trained
 from flsim.learn.executors.serial import SerialExecutor
 from flsim.tasks import Task
@@ -31,11 +29,6 @@ _TRIES = 2
 _END_S = 5.0
 
 Reply: TypeAlias = tuple[float, ...] | Exception  # a task's losses, or what its training raised
-
-# Not fork: the threads that torch and other libraries have started by now do not survive it. Not spawn:
-# every worker would import torch for itself, 2.5 s of a core each. A fork server imports it once, for
-# all workers of all executors, starts no thread, and then forks a worker in some 20 ms.
-_processes = get_context("forkserver")
 
 
 class ProcessesExecutor:
@@ -177,13 +170,13 @@ class _Worker:
 
     def __init__(self, recipe: Recipe, memory: _Memory, rows: Sequence[int]) -> None:
         """`rows`: where in the memory's updates this worker writes."""
-        self.pipe, theirs = _processes.Pipe()
+        self.pipe, theirs = PROCESSES.Pipe()
         self._free = list(rows)
         self._has: deque[tuple[int, int, int]] = deque()  # number of the job, rows of base and update
-        self._process: BaseProcess = _processes.Process(
+        self._process: BaseProcess = PROCESSES.Process(
             target=_work, args=(theirs, recipe, memory.bases, memory.updates), daemon=True
         )
-        with _children():
+        with starting(__name__):
             self._process.start()
         theirs.close()  # so that the pipe ends when the worker does
 
@@ -231,25 +224,6 @@ class _Worker:
         self._process.join(within_s)
         self._process.terminate()
         self._process.join(_END_S)
-
-
-@contextmanager
-def _children() -> Iterator[None]:
-    """Start processes that hear no ^C, which goes to the whole group, and do not run the main script again.
-
-    Only the parent acts on ^C. Python would have each of them import the script that it was started with,
-    for what may be defined there; nothing is, and a script without a guard would start all over.
-    """
-    resource_tracker.ensure_running()  # when it starts, it unblocks the signal
-    _processes.set_forkserver_preload([__name__])
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _work(pipe: Connection, recipe: Recipe, bases: Tensor, updates: Tensor) -> None:

@@ -53,8 +53,12 @@ class Ledger:
         entry.collected_s = now
         if entry.flight.answer.error is not None:
             self._close_entry(entry, Outcome.REJECTED)
-        elif not entry.letter.trains:
-            self._close_entry(entry)
+
+    def moved_on(self) -> None:
+        """The program sends something else: nothing more becomes of the answers that are no updates."""
+        for entry in [each for each in self._entries.values() if each.collected_s is not None]:
+            if not entry.letter.trains:
+                self._close_entry(entry)
 
     def refused(self, refused: Refused) -> None:
         """The program cannot use an answer that it has collected."""
@@ -93,7 +97,8 @@ class Ledger:
             weight = made.used[entry.letter.number]
             self._close_entry(entry, Outcome.AGGREGATED, made.version, stale, weight)
         for entry in [each for each in self._entries.values() if each.collected_s is not None]:
-            self._close_entry(entry, Outcome.DISCARDED)
+            if entry.letter.trains:
+                self._close_entry(entry, Outcome.DISCARDED)
 
     def tested(self, tested: Tested) -> None:
         """A version was tested. It counts if it is the current one: the rows of others are written."""
@@ -108,7 +113,7 @@ class Ledger:
         """The run is over: write what is still open."""
         for entry in list(self._entries.values()):
             if entry.flight is not None:
-                self._close_entry(entry, Outcome.DISCARDED)
+                self._close_entry(entry, Outcome.DISCARDED if entry.letter.trains else None)
             else:
                 self._journal.message(_row(entry, Outcome.UNFINISHED.value, now))
         self._entries.clear()

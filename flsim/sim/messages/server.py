@@ -132,6 +132,8 @@ class MessageServer(Dispatcher):
                     self._ledger.tested(event)
                     if self._ledger.version is not None:
                         self._stopping.tested(self._ledger.version)
+        if pushed:
+            self._ledger.moved_on()
         for letter in pushed:
             self._ledger.pushed(letter, self._env.now)
             self._expiries[letter.number] = letter
