@@ -1,6 +1,7 @@
 """A scenario's Flower app to its costs and its program."""
 
 import numpy as np
+import torch
 
 from flsim.errors import ScenarioError
 from flsim.flower.app import read_app
@@ -19,8 +20,9 @@ def prepare(
     tell of them. Raises ScenarioError if there is no such app, or nothing may be trained.
     """
     if timing_only:
-        why = "a Flower app decides by what it learns; not with --timing-only"
+        why = "what a Flower app sends, and to whom, is known only when it runs and learns"
         raise ScenarioError(f"workload flower: {why}")
+    torch.set_num_threads(1)  # how many there are changes bits
     clients = scenario.fleet.clients
     samples = np.zeros(clients, np.int64)
     costs = TaskCosts(0, 0, samples.data, np.zeros(clients).data)

@@ -7,6 +7,7 @@ from importlib.metadata import version as version_of
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from flsim.draws import Stream
@@ -268,6 +269,7 @@ class FlowerProgram(NoLearner):
 
     def _run(self) -> None:
         """The ServerApp's thread."""
+        torch.set_num_threads(1)  # of this thread; `prepare` has said so for the other one
         context = Context(self._run_id, 0, {}, RecordDict(), dict(self._app.config))
         virtual = self._spec.time == "virtual"
         with reading(Clock(self.now, self._grid.sleep)) if virtual else nullcontext():

@@ -241,6 +241,9 @@ def _check_rule(loc: tuple[str, ...], aggregation: Aggregation) -> None:
 
 def _check_strategy(loc: tuple[str, ...], strategy: Strategy) -> None:
     """Refuse what tells the clients apart: each server of a hierarchy numbers its own."""
+    if strategy.ends_by_itself:
+        why = "a program decides by itself whom it asks, and knows no edges; it goes without hierarchy"
+        raise misfit((*loc, "kind"), strategy.kind, why)
     if strategy.needs_history or strategy.groups > 1:
         why = f"{strategy.kind} goes by what is known of clients, which a hierarchy's servers do not share"
         raise misfit((*loc, "kind"), strategy.kind, why)

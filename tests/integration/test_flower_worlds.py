@@ -9,7 +9,9 @@ import pytest
 
 import flsim
 from flsim.cli import main
+from flsim.determinism import check_determinism
 from flsim.errors import FlsimError
+from flsim.scenario import read_scenario
 from flsim.scenario.app_in_world import read_app_in_world
 from tests.integration.command import REPOSITORY
 
@@ -461,3 +463,22 @@ def test_a_run_config_is_entries() -> None:
         read_app_in_world(Path("app"), Path("world.yaml"), "rounds")
     with pytest.raises(FlsimError, match="neither a number, nor true or false"):
         read_app_in_world(Path("app"), Path("world.yaml"), "rounds=five")
+
+
+def test_the_number_of_threads_changes_no_bit() -> None:
+    scenario = REPOSITORY / "scenarios" / "flower" / "quickstart_phones.yaml"
+    compared = check_determinism(scenario, ["workload.config.num-server-rounds=2"])
+    assert not compared.differences
+    assert {"tasks.parquet", "versions.parquet", "messages.parquet", "flower.json"} <= set(compared.same)
+
+
+@pytest.mark.parametrize(
+    ("scenario", "change", "message"),
+    [
+        ("hierarchy", "hierarchy.strategy={kind: server_app}", "knows no edges"),
+        ("quickstart", "strategy={kind: server_app}", "goes with workload flower"),
+    ],
+)
+def test_a_server_app_decides_for_a_flower_app_only(scenario: str, change: str, message: str) -> None:
+    with pytest.raises(FlsimError, match=message):
+        read_scenario(REPOSITORY / "scenarios" / f"{scenario}.yaml", [change])
