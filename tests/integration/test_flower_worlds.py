@@ -1,11 +1,17 @@
 """Flower apps over a simulated network: time in closed form, and what becomes of answers that go wrong."""
 
 import json
+import logging
+import random
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as parquet
 import pytest
+from flwr.server import server as legacy_server
+from flwr.serverapp.strategy import FedAvg, strategy_utils
 
 import flsim
 from flsim.cli import main
@@ -482,3 +488,46 @@ def test_the_number_of_threads_changes_no_bit() -> None:
 def test_a_server_app_decides_for_a_flower_app_only(scenario: str, change: str, message: str) -> None:
     with pytest.raises(FlsimError, match=message):
         read_scenario(REPOSITORY / "scenarios" / f"{scenario}.yaml", [change])
+
+
+def test_a_node_keeps_nothing_of_an_answer_that_failed(tmp_path: Path) -> None:
+    """The first answer fails when the state has it already: so the second one is the first again."""
+    fails = "if client == 2 and message.content['config']['server-round'] == 1: raise ValueError('later')"
+    rows = Ran(tmp_path, an_app(tmp_path, fedavg(), fails)).rows("tasks")
+    losses = {row["client"]: row["train_loss"] for row in rows if row["base_version"] == 1}
+    assert losses == {0: 0.5, 1: 0.5, 2: 1.0, 3: 0.5}
+
+
+def test_a_node_keeps_nothing_of_an_answer_that_it_did_not_finish(tmp_path: Path) -> None:
+    """50 s of work do not come to their end in the 20 s of the first message."""
+    body = """
+node = list(grid.get_node_ids())[0]
+content = RecordDict({"arrays": ArrayRecord({"w": Array(np.zeros(4))})})
+late = list(grid.send_and_receive([Message(content, node, "train", ttl=20.0)]))
+assert late[0].has_error()
+[reply] = grid.send_and_receive([Message(content, node, "train")])
+assert reply.content["metrics"]["train_loss"] == 1.0
+"""
+    work = {"kind": "fixed", "seconds": 50.0}
+    ran = Ran(tmp_path, an_app(tmp_path, plain(body)), workload={"work": work})
+    assert [row["outcome"] for row in ran.rows("tasks")] == ["discarded", "discarded"]
+
+
+def test_weights_are_the_shares_of_what_the_strategy_weighs_by(tmp_path: Path) -> None:
+    weighed = "return reply(message, arrays, examples=1 + client, train_loss=1.0)"
+    rows = Ran(tmp_path, an_app(tmp_path, fedavg(), weighed)).rows("tasks")
+    assert {row["client"]: row["weight"] for row in rows} == {0: 0.1, 1: 0.2, 2: 0.3, 3: 0.4}
+    assert {row["client"]: row["samples"] for row in rows} == {0: 1, 1: 2, 2: 3, 3: 4}
+
+
+@pytest.mark.parametrize("stop", [{}, {"time": 15.0}])
+def test_a_run_leaves_flower_as_it_was(tmp_path: Path, stop: dict[str, float]) -> None:
+    def all_of_it() -> list[object]:
+        methods = [vars(FedAvg).get(name) for name in ("aggregate_train", "aggregate_evaluate", "start")]
+        patched = (strategy_utils.sleep, time.time, time.sleep, legacy_server.concurrent)
+        return [*methods, *patched, logging.getLogger("flwr").level, random.getstate()]
+
+    before = all_of_it()
+    Ran(tmp_path, an_app(tmp_path, fedavg()), workload={"time": "virtual"}, stop=stop)
+    assert all_of_it() == before
+    assert not [thread for thread in threading.enumerate() if thread.name == "ServerApp"]
