@@ -44,10 +44,6 @@ try:
         from flwr.server.compat import app as legacy_app
         from flwr.server.compat import app_utils as legacy_nodes
         from flwr.server.strategy import Strategy as LegacyStrategy
-        from flwr.server.superlink.linkstate.utils import (
-            create_message_error_unavailable_ins_message,
-            create_message_error_unavailable_res_message,
-        )
         from flwr.serverapp import Grid, ServerApp
         from flwr.serverapp.server_app import LoadServerAppError
         from flwr.serverapp.strategy import (
@@ -98,8 +94,6 @@ __all__ = [
     "Strategy",
     "WouldSleepError",
     "calling",
-    "create_message_error_unavailable_ins_message",
-    "create_message_error_unavailable_res_message",
     "flatten_dict",
     "get_project_config",
     "identified",
@@ -113,6 +107,8 @@ __all__ = [
     "recorddict_to_proto",
     "replaced",
     "strategy_utils",
+    "unavailable_message",
+    "unavailable_node",
 ]
 
 
@@ -146,6 +142,28 @@ def calling(cls: type[Strategy]) -> Iterator[None]:
             yield
     finally:
         log.setLevel(level)
+
+
+def unavailable_message(message_id: str, run_id: int) -> Message:
+    """Return what Flower answers for a message that it does not have, or no more."""
+    unavailable: Message = _linkstate().create_message_error_unavailable_ins_message(message_id, run_id)
+    return unavailable
+
+
+def unavailable_node(metadata: Metadata) -> Message:
+    """Return what Flower answers for a message whose node has gone."""
+    unavailable: Message = _linkstate().create_message_error_unavailable_res_message(
+        metadata, "node_unavail"
+    )
+    return unavailable
+
+
+def _linkstate() -> Any:
+    """Return a module that imports a database and a web server, for half a second."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from flwr.server.superlink.linkstate import utils
+    return utils
 
 
 @contextmanager

@@ -24,6 +24,17 @@ PYTHON = Source(random.getstate, random.setstate, random.seed)
 NUMPY = Source(np.random.get_state, np.random.set_state, _seed_numpy)
 
 
+@contextmanager
+def kept_apart(sources: Sequence[Source]) -> Iterator[None]:
+    """Put the process's generators back after the block, whatever was drawn or seeded in it."""
+    before = [source.state() for source in sources]
+    try:
+        yield
+    finally:
+        for source, state in zip(sources, before, strict=True):
+            source.restore(state)
+
+
 class Generators:
     """Owns the states of these generators, as somebody left them."""
 
@@ -36,18 +47,14 @@ class Generators:
     @contextmanager
     def drawn_from(self) -> Iterator[None]:
         """In the block, the process's generators go on from where the last one left them."""
-        before = [source.state() for source in self._sources]
-        if self._states:
-            self._restore(self._states)
-        else:
-            for source in self._sources:
-                source.seed(self._seed)
-        try:
-            yield
-        finally:
-            self._states = [source.state() for source in self._sources]
-            self._restore(before)
-
-    def _restore(self, states: Sequence[Any]) -> None:
-        for source, state in zip(self._sources, states, strict=True):
-            source.restore(state)
+        with kept_apart(self._sources):
+            if self._states:
+                for source, state in zip(self._sources, self._states, strict=True):
+                    source.restore(state)
+            else:
+                for source in self._sources:
+                    source.seed(self._seed)
+            try:
+                yield
+            finally:
+                self._states = [source.state() for source in self._sources]

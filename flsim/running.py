@@ -21,6 +21,7 @@ from flsim.observe.blocks import BUSY_ROWS, JOURNAL, Blocks
 from flsim.observe.client_accuracy import last_distribution, write_client_accuracy
 from flsim.observe.client_reports import summary_of_reports
 from flsim.observe.clients import drawn_clients, write_clients
+from flsim.observe.drawing import Drawing
 from flsim.observe.edge_journal import HierarchyParquetJournal
 from flsim.observe.edges import client_updates_by, edge_totals
 from flsim.observe.ending import write_ending
@@ -87,12 +88,21 @@ def carry_out(plan: Plan, folder_of: Callable[[Scenario], Path], before: Before)
 
     `before`: what the run has done already, if it was killed; it is gone over again without training.
     """
-    with naming_plug_ins(plan.scenario), Tracking(plan.scenario.tracking) as tracking:
-        return _carry_out(plan, folder_of, before, tracking)
+    scenario = plan.scenario
+    with (
+        naming_plug_ins(scenario),
+        Tracking(scenario.tracking) as tracking,
+        Drawing(scenario.output.picture_formats) as drawing,
+    ):
+        return _carry_out(plan, folder_of, before, tracking, drawing)
 
 
 def _carry_out(
-    plan: Plan, folder_of: Callable[[Scenario], Path], before: Before, tracking: Tracking
+    plan: Plan,
+    folder_of: Callable[[Scenario], Path],
+    before: Before,
+    tracking: Tracking,
+    drawing: Drawing,
 ) -> Run:
     scenario, timing_only = plan.scenario, plan.timing_only
     if scenario.governance is not None and scenario.governance.sign is not None:
@@ -112,7 +122,7 @@ def _carry_out(
             journal.note("run", begun(to_yaml(scenario), plan.given_sha256, timing_only=timing_only))
             blocks.rows("clients", drawn_clients(world.devices, costs.samples, _edges(scenario)))
             tracking.start(told_of(folder))
-            told, watch = learner, _watched(plan.watch, progress)
+            told, watch = learner, _watched(plan.watch, progress, drawing)
             if isinstance(learner, Resumable):
                 told = recorded(scenario, folder, learner, journal, blocks, before)
             if before.frames:
@@ -136,7 +146,7 @@ def _carry_out(
         write_json(folder / "flower.json", learner.told())
     _write_rest(scenario, folder, world, costs, training)
     results = plan, folder, journal, simulated, training, costs, holdings
-    summary = _write_results(*results, tracking)
+    summary = _write_results(*results, tracking, drawing)
     progress.remove()
     govern(scenario, folder, costs, holdings, summary, timing_only=timing_only)
     return Run(folder, summary)
@@ -160,10 +170,11 @@ def _write_rest(
         write_attacked(folder, scenario.attack.campaign(scenario.fleet.clients, scenario.seed))
 
 
-def _watched(watch: Watch, progress: ProgressFile) -> Watch:
+def _watched(watch: Watch, progress: ProgressFile, drawing: Drawing) -> Watch:
     """Return what shows the run to `watch`, and tells the file of its progress where it is."""
 
     def shown(moment: Moment) -> bool:
+        drawing.prepare()
         progress.moment(moment.now_s, moment.in_flight)
         return watch(moment)
 
@@ -207,6 +218,7 @@ def _write_results(
     costs: TaskCosts,
     holdings: Holdings | None,
     tracking: Tracking,
+    drawing: Drawing,
 ) -> dict[str, Any]:
     """Write everything that is read from the records. The pictures are left out of an interrupted run."""
     scenario, ending = plan.scenario, simulated.ending
@@ -215,7 +227,7 @@ def _write_results(
     versions = list(version_records(tables.versions))
     write_metrics(folder, tables, costs)
     if simulated.ending.reason != "interrupted":
-        _draw(scenario, folder)
+        _draw(scenario, folder, drawing)
     tracking.finish(tables)
     facts = Facts(
         name=scenario.name,
@@ -283,17 +295,15 @@ def _attack(
     return attack_summary(scenario.attack.kind, campaign, tables, versions)
 
 
-def _draw(scenario: Scenario, folder: Path) -> None:
+def _draw(scenario: Scenario, folder: Path, drawing: Drawing) -> None:
+    drawing.begin(folder)
     tables = read_tables(folder)
     if scenario.output.timeline:
         from flsim.observe.timeline import Deadlines, write_timeline
 
         deadlines = Deadlines.of(scenario.model_dump(include={"strategy", "hierarchy"}))
         write_timeline(folder / "timeline.json.gz", tables, scenario.name, deadlines=deadlines)
-    if formats := scenario.output.picture_formats:
-        from flsim.observe.plots import write_plots  # imports matplotlib
-
-        write_plots(folder / "plots", tables, formats)
+    drawing.draw(folder, tables)
     if scenario.output.report:
         from flsim.observe.report import write_report
 

@@ -4,7 +4,9 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from flsim.errors import ScenarioError
+from flsim.flower.workers import start_ahead
 from flsim.holdings import Holdings
+from flsim.interpreter import importing
 from flsim.protocols import Learner
 from flsim.scenario import Scenario
 from flsim.scenario.codec import numbers_in
@@ -31,14 +33,15 @@ def prepare_workload(scenario: Scenario, *, timing_only: bool) -> Work:
     if isinstance(workload, SyntheticWorkload):
         return Work(_masked(scenario, synthetic_costs(scenario, workload)), NoLearner(), None)
     if isinstance(workload, TorchWorkload):
-        from flsim.learn.prepare import prepare  # imports torch, which takes seconds
-
+        with importing():
+            from flsim.learn.prepare import prepare  # imports torch, which takes seconds
         prepared = prepare(scenario, workload)
         learner = NoLearner() if timing_only else prepared.learner
         return Work(_masked(scenario, prepared.costs), learner, prepared.holdings)
     if isinstance(workload, FlowerWorkload):
-        from flsim.flower.prepare import prepare as prepare_app  # imports flwr and torch
-
+        start_ahead(scenario)
+        with importing():
+            from flsim.flower.prepare import prepare as prepare_app  # imports flwr and torch
         return Work(*prepare_app(scenario, workload, timing_only=timing_only), None)
     raise ScenarioError(f"workload: nothing here can run a {type(workload).__name__}")
 

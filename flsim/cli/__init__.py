@@ -31,17 +31,22 @@ from flsim.cli.group import cli, silence
 from flsim.cli.help import colour
 from flsim.errors import EXIT_DONE, EXIT_ERROR, EXIT_INTERRUPTED, EXIT_USAGE, FlsimError
 
-__all__ = ["cli", "main"]
+__all__ = ["cli", "exit_code", "main"]
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and exit with its code. Errors are messages, not tracebacks."""
+    """Run the command line and exit with its code."""
+    sys.exit(exit_code(args))
+
+
+def exit_code(args: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code. Errors are messages, not tracebacks."""
     given = list(sys.argv[1:] if args is None else args)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a narrow encoding is no reason to fail
     if instruction := os.environ.get(completion.VARIABLE):
-        sys.exit(completion.complete(instruction))
-    sys.exit(_exit_code(given))
+        return completion.complete(instruction)
+    return _exit_code(given)
 
 
 def _exit_code(args: list[str]) -> int:

@@ -7,6 +7,9 @@ import click
 
 from flsim.cli.group import Screen, cli, overriding, verbosely
 from flsim.errors import EXIT_DONE, EXIT_INTERRUPTED
+from flsim.flower.workers import start_ahead
+from flsim.interpreter import importing
+from flsim.scenario.app_in_world import read_app_in_world
 
 
 @cli.command(
@@ -44,13 +47,13 @@ def flower(
     APP is its folder, with a pyproject.toml; the fleet's clients are its nodes. The folder of results is
     <output.dir>/<name>/, as that of any run.
     """
-    from flsim.running import run as run_scenario
-    from flsim.scenario.app_in_world import read_app_in_world
-    from flsim.terminal import Watcher, print_result
-
     if out is not None:
         overrides = (*overrides, f"output.dir={json.dumps(out)}")
     scenario = read_app_in_world(app, world, run_config, overrides)
+    start_ahead(scenario)  # before this process imports anything else that takes long
+    with importing():
+        from flsim.running import run as run_scenario
+        from flsim.terminal import Watcher, print_result
     console = Screen()
     watcher = Watcher(scenario, console, quiet)
     with watcher.watching():

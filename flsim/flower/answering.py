@@ -10,14 +10,15 @@ from typing import Any, NamedTuple
 from torch.utils.flop_counter import FlopCounterMode
 
 from flsim.flower.clock import Clock, reading
-from flsim.flower.generators import app_generators
+from flsim.flower.copies import copy_of_context, copy_of_message
+from flsim.flower.generators import seed_generators
 from flsim.from_flower import ClientApp, Context, Error, ErrorCode, Message, identified
 
 _AGAIN_S = 1.0  # after which an app that swallows the alarm hears it again
 
 
 class Call(NamedTuple):
-    """A message for a ClientApp, with the node's context, both for it to keep or change.
+    """A message for a ClientApp, with the node's context. The app is given copies of both.
 
     `seed`: of Python's, numpy's and torch's generators. `counts`: whether its FLOPs are counted. `now_s`:
     what `time` tells it, if that is virtual. `patience_s`: real seconds after which it is held to hang.
@@ -48,9 +49,12 @@ class _Hangs(BaseException):
 
 
 def answer(app: ClientApp, call: Call) -> Reply:
-    """Let the app answer. What it raises, or returns that is no answer, becomes Flower's error."""
-    message = call.message
-    context: Context | None = call.context
+    """Let the app answer. What it raises, or returns that is no answer, becomes Flower's error.
+
+    The process's generators are seeded, and left as the app leaves them.
+    """
+    message, given = copy_of_message(call.message), copy_of_context(call.context)
+    context: Context | None = given
     slept = [0.0]
 
     def sleep(seconds: float) -> None:
@@ -59,19 +63,19 @@ def answer(app: ClientApp, call: Call) -> Reply:
     start_s = call.now_s
     clock = None if start_s is None else Clock(lambda: start_s + slept[0], sleep)
     flop: float | None = None
+    seed_generators(call.seed)
     with ExitStack() as stack:
         counter = FlopCounterMode(display=False) if call.counts else None
-        stack.enter_context(app_generators(call.seed).drawn_from())
         metadata = message.metadata
         stack.enter_context(identified(run_id=metadata.run_id, node_id=metadata.dst_node_id))
         try:
             with _patience(call.patience_s), reading(clock):
                 if counter is None:
-                    reply = app(message, call.context)
+                    reply = app(message, given)
                 else:
                     with counter:
-                        reply = app(message, call.context)
-            reply = _checked(reply, message)
+                        reply = app(message, given)
+            reply = copy_of_message(_checked(reply, message))
         except _Hangs:
             return Reply(None, None, None, slept[0])
         except (Exception, SystemExit) as error:  # as Flower's SuperNode tells of it

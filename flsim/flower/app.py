@@ -3,18 +3,11 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from flsim.errors import ScenarioError, nearest
-from flsim.from_flower import (
-    ClientApp,
-    LoadClientAppError,
-    LoadServerAppError,
-    ServerApp,
-    flatten_dict,
-    get_project_config,
-    load_app,
-)
+from flsim.flower.loading import Source
+from flsim.from_flower import flatten_dict, get_project_config
 from flsim.scenario.flower import FlowerWorkload, Setting
 
 _SOURCES = (".py", ".toml")
@@ -22,31 +15,13 @@ _SOURCES = (".py", ".toml")
 
 @dataclass(frozen=True)
 class FlowerApp:
-    """A folder, which of its objects are the apps, the run config, and the hash of its sources."""
+    """A folder, where in it the apps are, the run config, and the hash of its sources."""
 
     folder: Path
-    server_app: str
-    client_app: str
+    server: Source
+    client: Source
     config: dict[str, Setting]
     sha256: str
-
-    def load_server_app(self) -> ServerApp:
-        """Import the ServerApp. Raises ScenarioError."""
-        return cast(ServerApp, self._load(self.server_app, ServerApp, LoadServerAppError))
-
-    def load_client_app(self) -> ClientApp:
-        """Import the ClientApp. Raises ScenarioError."""
-        return cast(ClientApp, self._load(self.client_app, ClientApp, LoadClientAppError))
-
-    def _load(self, reference: str, kind: type, failure: type[Exception]) -> Any:
-        try:
-            found = load_app(reference, failure, self.folder)
-        except (Exception, SystemExit) as error:  # the app's module may raise anything
-            why = f"{reference} cannot be loaded: {type(error).__name__}: {error}"
-            raise ScenarioError(f"workload.app: {self.folder}: {why}") from error
-        if not isinstance(found, kind):
-            raise ScenarioError(f"workload.app: {self.folder}: {reference} is no {kind.__name__}")
-        return found
 
 
 def read_app(spec: FlowerWorkload) -> FlowerApp:
@@ -56,7 +31,7 @@ def read_app(spec: FlowerWorkload) -> FlowerApp:
         config = get_project_config(folder)
         flower = config["tool"]["flwr"]["app"]
         components = flower["components"]
-        server_app, client_app = str(components["serverapp"]), str(components["clientapp"])
+        references = str(components["serverapp"]), str(components["clientapp"])
     except FileNotFoundError as error:
         what = "no pyproject.toml in it" if folder.is_dir() else "no such folder"
         raise ScenarioError(f"workload.app: {folder}: {what}; a Flower app is a folder with one") from error
@@ -65,9 +40,9 @@ def read_app(spec: FlowerWorkload) -> FlowerApp:
         raise ScenarioError(f"workload.app: {folder}: {why}") from error
     except (OSError, ValueError) as error:
         raise ScenarioError(f"workload.app: {folder}: {error}") from error
-    return FlowerApp(
-        folder.absolute(), server_app, client_app, _fused(flower.get("config", {}), spec), _sha256(folder)
-    )
+    here, own = folder.absolute(), flower.get("config", {})
+    server, client = (Source(here, reference) for reference in references)
+    return FlowerApp(here, server, client, _fused(own, spec), _sha256(folder))
 
 
 def _fused(own: dict[str, Any], spec: FlowerWorkload) -> dict[str, Setting]:

@@ -3,6 +3,8 @@
 Arrays' bytes are immutable, and shared.
 """
 
+from collections.abc import MutableMapping
+from copy import copy
 from typing import Any
 
 from flsim.from_flower import (
@@ -24,14 +26,12 @@ def copy_of_records(records: RecordDict) -> RecordDict:
 
 
 def _copy(record: ArrayRecord | MetricRecord | ConfigRecord) -> ArrayRecord | MetricRecord | ConfigRecord:
-    if isinstance(record, ArrayRecord):
-        return ArrayRecord(
-            {name: Array(each.dtype, each.shape, each.stype, each.data) for name, each in record.items()}
-        )
-    values: dict[str, Any] = {
-        name: list(value) if isinstance(value, list) else value for name, value in record.items()
-    }
-    return MetricRecord(values) if isinstance(record, MetricRecord) else ConfigRecord(values)
+    copied = record.copy()
+    entries: MutableMapping[str, Any] = copied
+    for name, value in record.items():
+        if isinstance(value, Array | list):
+            entries[name] = copy(value)
+    return copied
 
 
 def copy_of_message(message: Message) -> Message:

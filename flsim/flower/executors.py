@@ -1,25 +1,25 @@
 """Who runs ClientApps: flsim's own process, worker processes, or actors on a Ray cluster."""
 
 import itertools
-import os
-import signal
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, suppress
-from functools import singledispatch
-from typing import Any, NamedTuple, Protocol
+from contextlib import suppress
+from typing import Any, Protocol
 
-import torch
-
+from flsim.children import PROCESSES, starting
 from flsim.flower.answering import Call, Reply, answer
-from flsim.flower.app import FlowerApp
-from flsim.flower.clock import replaced_time
+from flsim.flower.generators import apps_draws_apart
+from flsim.flower.loading import Source
+from flsim.flower.worker import answer_all, begin
+from flsim.flower.workers import PRELOADED, workers
 from flsim.from_flower import ClientApp, Error, ErrorCode, Message
-from flsim.learn.executors.children import PROCESSES, starting
 from flsim.learn.executors.rays import connect, import_ray
-from flsim.scenario.executor import Auto, Executor, Processes, Ray, Serial
+from flsim.scenario import Scenario
+from flsim.scenario.executor import Auto, Ray
+
+_PARTS = 2  # that each worker is given of a round's calls: small enough that none waits long for another
 
 
 class Answering(Protocol):
@@ -44,7 +44,8 @@ class InProcess:
         self._app = app
 
     def answers(self, calls: Sequence[Call]) -> list[Reply]:
-        return [answer(self._app, call) for call in calls]
+        with apps_draws_apart():
+            return [answer(self._app, call) for call in calls]
 
     def close(self) -> None: ...
 
@@ -70,26 +71,35 @@ def _crashed(call: Call) -> Reply:
 
 
 class InProcesses(Elsewhere):
-    """Calls in worker processes, one thread each."""
+    """Calls in worker processes, one thread each. They start at once."""
 
-    def __init__(self, app: FlowerApp, workers: int | None) -> None:
-        self._app = app
-        self._workers = workers or os.cpu_count() or 1
+    def __init__(self, source: Source, workers: int, why: str) -> None:
+        self._source, self._workers = source, workers
         self._pool: ProcessPoolExecutor | None = None
-        self.why = f"the scenario asks for {self._workers} worker processes"
+        self.why = why
+        self._start()
 
     def _lived(self, calls: Mapping[int, Call]) -> dict[int, Reply]:
         replies: dict[int, Reply] = {}
+        places = list(calls)
+        size = -(-len(places) // (_PARTS * self._workers))
+        parts = [places[first : first + size] for first in range(0, len(places), size)]
         try:
-            with starting(__name__):
-                if self._pool is None:
-                    self._pool = ProcessPoolExecutor(self._workers, PROCESSES, _begin, (self._app,))
-                futures = {place: self._pool.submit(_answer, call) for place, call in calls.items()}
-            for place, future in futures.items():
-                replies[place] = future.result()
+            pool = self._start() if self._pool is None else self._pool
+            futures = [pool.submit(answer_all, [calls[place] for place in part]) for part in parts]
+            for part, future in zip(parts, futures, strict=True):
+                replies |= zip(part, future.result(), strict=True)
         except BrokenProcessPool:  # all that it had not done is lost
             self.close()
         return replies
+
+    def _start(self) -> ProcessPoolExecutor:
+        with starting(PRELOADED):
+            pool = ProcessPoolExecutor(self._workers, PROCESSES, begin, (self._source,))
+            for _ in range(self._workers):  # a call that finds no worker idle starts one
+                pool.submit(answer_all, ())
+        self._pool = pool
+        return pool
 
     def close(self) -> None:
         if self._pool is not None:
@@ -97,37 +107,15 @@ class InProcesses(Elsewhere):
             self._pool = None
 
 
-class _Worker(NamedTuple):
-    """What a worker process keeps. `around`: what its time is replaced by, for as long as it lives."""
-
-    app: ClientApp
-    around: ExitStack
-
-
-_workers: list[_Worker] = []  # in a worker process, one
-
-
-def _begin(app: FlowerApp) -> None:
-    """Make this process a worker: load the app, whose time may be virtual."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(1)
-    around = ExitStack()
-    around.enter_context(replaced_time())
-    _workers.append(_Worker(app.load_client_app(), around))
-
-
-def _answer(call: Call) -> Reply:
-    return answer(_workers[0].app, call)
-
-
 class _Actor:
     """A worker on a Ray cluster."""
 
-    def __init__(self, app: FlowerApp) -> None:
-        _begin(app)
+    def __init__(self, source: Source) -> None:
+        begin(source)
 
     def answer(self, call: Call) -> Reply:
-        return _answer(call)
+        [reply] = answer_all([call])
+        return reply
 
 
 class OnRay(Elsewhere):
@@ -135,9 +123,9 @@ class OnRay(Elsewhere):
 
     why = "the scenario asks for Ray"
 
-    def __init__(self, app: FlowerApp, spec: Ray) -> None:
+    def __init__(self, source: Source, spec: Ray) -> None:
         self._ray: Any = import_ray()
-        self._app, self._spec = app, spec
+        self._source, self._spec = source, spec
         self._actors: list[Any] = []
         self._is_ours = False
 
@@ -158,7 +146,7 @@ class OnRay(Elsewhere):
         self._is_ours = connect(self._ray, self._spec.address, self._spec.workers) or self._is_ours
         workers = self._spec.workers or max(1, int(self._ray.cluster_resources().get("CPU", 1)))
         actor = self._ray.remote(num_cpus=1)(_Actor)
-        self._actors = [actor.remote(self._app) for _ in range(workers)]
+        self._actors = [actor.remote(self._source) for _ in range(workers)]
 
     def _end_actors(self) -> None:
         for actor in self._actors:
@@ -172,25 +160,12 @@ class OnRay(Elsewhere):
                 self._ray.shutdown()
 
 
-@singledispatch
-def build_answering(spec: Executor, app: FlowerApp) -> Answering:
+def build_answering(scenario: Scenario, source: Source) -> Answering:
     """Return who runs the ClientApps of an app. Raises ScenarioError if there is no ClientApp to load."""
-    raise TypeError(f"no executor for ClientApps: {type(spec).__name__}")
-
-
-@build_answering.register(Auto)
-@build_answering.register(Serial)
-def _(spec: Executor, app: FlowerApp) -> Answering:
-    return InProcess(app.load_client_app())
-
-
-@build_answering.register
-def _(spec: Processes, app: FlowerApp) -> Answering:
-    app.load_client_app()  # an error here says more than that of a worker which does not start
-    return InProcesses(app, spec.workers)
-
-
-@build_answering.register
-def _(spec: Ray, app: FlowerApp) -> Answering:
-    app.load_client_app()
-    return OnRay(app, spec)
+    app = source.load_client_app()  # an error here says more than that of a worker which does not start
+    if isinstance(scenario.executor, Ray):
+        return OnRay(source, scenario.executor)
+    if count := workers(scenario):
+        why = "a worker for every core" if isinstance(scenario.executor, Auto) else "as the scenario asks"
+        return InProcesses(source, count, f"ClientApps run in {count} worker processes: {why}")
+    return InProcess(app)

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from flsim.draws import Stream
 from flsim.flower.answering import Call, Reply
-from flsim.flower.copies import copy_of_context, copy_of_message
 from flsim.flower.executors import Answering
 from flsim.flower.sizes import message_bytes
 from flsim.flower.work import Counts, took
@@ -98,8 +97,8 @@ class Nodes:
 
     def _call(self, sent: Sent, now_s: float, *, counts: bool) -> Call:
         return Call(
-            message=copy_of_message(sent.message),
-            context=copy_of_context(self._context(sent)),
+            message=sent.message,
+            context=self._context(sent),
             seed=self._draws.integer(sent.letter.number),
             counts=counts,
             now_s=now_s if self._spec.time == "virtual" else None,
@@ -120,7 +119,6 @@ class Nodes:
         if message is None:
             why = f"no answer after {self._spec.patience:g} real seconds"
             return Answered(Answer(None, 0.0, 0, reason=why, hangs=True), None)
-        message = copy_of_message(message)
         message.metadata.__dict__["_message_id"] = f"{message.metadata.reply_to_message_id}r"
         samples = _samples_in(message)
         spent = took(self._spec.work, letter, reply, samples, self.counts, self._seed)

@@ -36,10 +36,10 @@ from flsim.from_flower import (
     MessageType,
     RecordDict,
     Run,
-    create_message_error_unavailable_ins_message,
-    create_message_error_unavailable_res_message,
     identified,
     make_message,
+    unavailable_message,
+    unavailable_node,
 )
 from flsim.messages import Answer, Collected, Event, Letter, Office, Pause, Refused, Silence, Tested
 from flsim.plug_ins import error_text
@@ -112,9 +112,9 @@ class FlowerProgram(NoLearner):
         self._answers.pop(number, None)
         metadata = self._sent[number].message.metadata
         if why is Silence.EXPIRED:
-            error = create_message_error_unavailable_ins_message(metadata.message_id, self._run_id)
+            error = unavailable_message(metadata.message_id, self._run_id)
         else:
-            error = create_message_error_unavailable_res_message(metadata, "node_unavail")
+            error = unavailable_node(metadata)
         self._ready[metadata.message_id] = error
 
     def stop(self) -> None:
@@ -192,7 +192,7 @@ class FlowerProgram(NoLearner):
         replies = [self._collected(message_id) for message_id in there]
         for message_id in sorted(wanted.difference(there)):
             if _number_of(message_id) not in self._sent:
-                replies.append(create_message_error_unavailable_ins_message(message_id, self._run_id))
+                replies.append(unavailable_message(message_id, self._run_id))
         return replies
 
     def wait(self, pause: Pause) -> None:
@@ -258,8 +258,8 @@ class FlowerProgram(NoLearner):
         if self._spec.time == "virtual":
             around.enter_context(replaced_time())
         with self._generators.drawn_from():
-            self._server_app = self._app.load_server_app()
-        answering = build_answering(self._scenario.executor, self._app)
+            self._server_app = self._app.server.load_server_app()
+        answering = build_answering(self._scenario, self._app.client)
         around.callback(answering.close)
         self._why = answering.why
         seed, config = self._scenario.seed, self._app.config

@@ -18,8 +18,8 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from flsim.children import PROCESSES, starting
 from flsim.errors import RunError
-from flsim.learn.executors.children import PROCESSES, starting
 from flsim.learn.executors.executor import Job, Recipe, Trained
 from flsim.learn.executors.serial import SerialExecutor
 from flsim.tasks import Task

@@ -1,10 +1,11 @@
 """How worker processes start."""
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing import get_context, resource_tracker
+from multiprocessing import forkserver, get_context, resource_tracker
 from types import ModuleType
 
 # Not fork: the threads that torch and other libraries have started by now do not survive it. Not spawn:
@@ -13,20 +14,35 @@ from types import ModuleType
 PROCESSES = get_context("forkserver")
 
 
+_running: set[int] = set()  # this process, if it has started a fork server
+
+
+def start_importing(*preloaded: str) -> None:
+    """Start the fork server, if it is not running: it imports while this process does something else."""
+    with starting(*preloaded):
+        forkserver.ensure_running()
+
+
+def is_running() -> bool:
+    """Return whether this process has started the fork server."""
+    return os.getpid() in _running
+
+
 @contextmanager
-def starting(preloaded: str) -> Iterator[None]:
+def starting(*preloaded: str) -> Iterator[None]:
     """In the block, start processes that hear no ^C, and do not run the main script again.
 
     ^C goes to the whole group, and only the parent acts on it. Python would have each of them import the
     script that it was started with, for what may be defined there; nothing is, and a script without a guard
     would start all over.
-    `preloaded`: the module that the fork server imports, if it is not running yet.
+    `preloaded`: the modules that the fork server imports, if it is not running yet.
     """
     resource_tracker.ensure_running()  # when it starts, it unblocks the signal
-    PROCESSES.set_forkserver_preload([preloaded])
+    PROCESSES.set_forkserver_preload(list(preloaded))
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
+    _running.add(os.getpid())
     try:
         yield
     finally:
