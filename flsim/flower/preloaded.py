@@ -1,8 +1,15 @@
-"""What the fork server imports for workers that run ClientApps. It looks for no garbage among all that."""
+"""What the fork server imports for workers that run ClientApps.
 
+It looks for no garbage among all that, and does not free it at its end, which takes a second.
+"""
+
+import atexit
 import gc
+import os
 
 gc.disable()  # a worker enables it
+atexit.register(os._exit, 0)
 
+import torch._dynamo  # noqa: E402, F401 - torch's optimizers import it, half a second, for their first step
 
 import flsim.flower.worker  # noqa: E402, F401
