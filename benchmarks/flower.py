@@ -1,6 +1,6 @@
 """How long a Flower app of 1,000 nodes takes under flsim, and under Flower's own engine, in the same run.
 
-    python -m benchmarks.flower                 # the table of docs/performance.md; five minutes
+    python -m benchmarks.flower                 # the table of docs/performance.md; eight minutes
     python -m benchmarks.flower --rounds 5 --repeats 1
 
 The app is scenarios/flower/apps/quickstart: FedAvg with PyTorch on digits. A round trains 100 nodes, tests
@@ -74,49 +74,62 @@ def largest_difference(one: Told, other: Told) -> float:
 def main() -> int:
     """Print the table; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--rounds", type=int, nargs="+", default=[20, 100])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
     given = parser.parse_args()
+    options = [word for override in given.overrides for word in ("--set", override)]
+    print(f"- {CORES} cores for this process; load average before: {os.getloadavg()[0]:.1f}")
+    print(f"- {', '.join(f'{name} {version(name)}' for name in ('flwr', 'ray', 'torch'))}")
+    print(f"- {given.repeats} repeats in turn\n", flush=True)
+    rows, lines = [], []
+    for rounds in given.rounds:
+        seconds, told = measured(rounds, given.repeats, options)
+        rows += [_row(name, rounds, seconds[name], told[name]) for name in CONTENDERS]
+        theirs, ours = (statistics.median(seconds[name]) for name in CONTENDERS)
+        lines += [
+            f"{rounds} rounds: flsim is {theirs / ours:.1f} times as fast as Flower's engine, "
+            f"and no metric of any round differs by more than {largest_difference(*told.values()):.1e}"
+        ]
+    titles = "1,000 nodes, 100 a round", "rounds", "seconds, median", "range", "updates/s"
+    print_table((*titles, "final loss", "accuracy"), rows)
+    print("\n".join(lines))
+    return 0
+
+
+def measured(
+    rounds: int, repeats: int, options: Sequence[str]
+) -> tuple[dict[str, list[float]], dict[str, Told]]:
+    """Run both so many times, in turn; return the seconds that each took, and the metrics."""
     values = {
-        "num-server-rounds": given.rounds,
+        "num-server-rounds": rounds,
         "fraction-train": 0.1,
         "fraction-evaluate": 0.02,
         "output-dir": "",
     }
-    options = [word for override in given.overrides for word in ("--set", override)]
-    print(f"- {CORES} cores for this process; load average before: {os.getloadavg()[0]:.1f}")
-    print(f"- {', '.join(f'{name} {version(name)}' for name in ('flwr', 'ray', 'torch'))}")
-    print(f"- {given.rounds} rounds, {given.repeats} repeats in turn\n", flush=True)
     seconds: dict[str, list[float]] = {name: [] for name in CONTENDERS}
     told: dict[str, Told] = {}
-    for repeat in range(given.repeats):
+    for repeat in range(repeats):
         for name in CONTENDERS:
             with tempfile.TemporaryDirectory() as folder:
                 words = command(name, values, Path(folder), options)
                 took, told[name] = timed(words, Path(folder))
             seconds[name].append(took)
-            print(f"{repeat + 1} of {given.repeats}: {name}, {took:.1f} s", file=sys.stderr, flush=True)
-    print_table(
-        ("1,000 nodes, 100 a round", "seconds, median", "range", "updates/s", "final loss", "accuracy"),
-        [_row(name, seconds[name], told[name], 100 * given.rounds) for name in CONTENDERS],
-    )
-    theirs, ours = (statistics.median(seconds[name]) for name in CONTENDERS)
-    print(f"flsim is {theirs / ours:.1f} times as fast as Flower's engine")
-    apart = largest_difference(*told.values())
-    print(f"no metric of any round differs by more than {apart:.1e}")
-    return 0
+            which = f"{rounds} rounds, {repeat + 1} of {repeats}"
+            print(f"{which}: {name}, {took:.1f} s", file=sys.stderr, flush=True)
+    return seconds, told
 
 
-def _row(name: str, seconds: Sequence[float], told: Told, updates: int) -> Row:
+def _row(name: str, rounds: int, seconds: Sequence[float], told: Told) -> Row:
     median = statistics.median(seconds)
     tests = told["evaluate_metrics_serverapp"]
     final = tests[max(tests, key=int)]
     return (
         name,
+        f"{rounds}",
         f"{median:.1f}",
         f"{min(seconds):.1f} to {max(seconds):.1f}",
-        f"{updates / median:.0f}",
+        f"{100 * rounds / median:.0f}",
         f"{final['loss']:.5f}",
         f"{final['accuracy']:.4f}",
     )

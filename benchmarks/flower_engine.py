@@ -36,8 +36,12 @@ class Told:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment in which Flower tells nobody that it was used, and Ray neither."""
-    return {**os.environ, **QUIET, "PYTHONPATH": str(REPOSITORY)}
+    """Return the environment in which Flower tells nobody that it was used, and Ray neither.
+
+    Python keeps what it has compiled, as it does for installed packages, if it finds a place for it.
+    """
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, **QUIET, "PYTHONPATH": str(REPOSITORY)}
 
 
 def run_config(values: Mapping[str, Any]) -> str:

@@ -5,13 +5,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from types import FrameType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from torch.utils.flop_counter import FlopCounterMode
 
 from flsim.flower.clock import Clock, reading
 from flsim.flower.copies import copy_of_context, copy_of_message
 from flsim.flower.generators import seed_generators
+from flsim.flower.sizes import message_bytes
 from flsim.from_flower import ClientApp, Context, Error, ErrorCode, Message, identified
 
 _AGAIN_S = 1.0  # after which an app that swallows the alarm hears it again
@@ -35,13 +36,20 @@ class Call(NamedTuple):
 class Reply(NamedTuple):
     """What came of a call. `message`: None if it hangs. `context`: as the app left it; None if it failed.
 
-    `slept_s`: virtual seconds that it waited.
+    `slept_s`: virtual seconds that it waited. `upload_bytes`: the size of the message.
     """
 
     message: Message | None
     context: Context | None
     flop: float | None
-    slept_s: float = 0.0
+    slept_s: float
+    upload_bytes: int
+
+    @classmethod
+    def of(cls, message: Message, context: Context | None, flop: float | None, slept_s: float) -> Self:
+        """Return an answer, after giving it an id that follows from the message's that it answers."""
+        message.metadata.__dict__["_message_id"] = f"{message.metadata.reply_to_message_id}r"
+        return cls(message, context, flop, slept_s, message_bytes(message))
 
 
 class _Hangs(BaseException):
@@ -77,13 +85,13 @@ def answer(app: ClientApp, call: Call) -> Reply:
                         reply = app(message, given)
             reply = copy_of_message(_checked(reply, message))
         except _Hangs:
-            return Reply(None, None, None, slept[0])
+            return Reply(None, None, None, slept[0], 0)
         except (Exception, SystemExit) as error:  # as Flower's SuperNode tells of it
             code = ErrorCode.CLIENT_APP_RAISED_EXCEPTION
             reply, context = Message(Error(code, f"{type(error)}:<'{error}'>"), reply_to=message), None
         if counter is not None:
             flop = float(counter.get_total_flops())
-    return Reply(reply, context, flop, slept[0])
+    return Reply.of(reply, context, flop, slept[0])
 
 
 def _checked(reply: Any, message: Message) -> Message:

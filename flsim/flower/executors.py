@@ -67,7 +67,7 @@ class Elsewhere(ABC):
 
 def _crashed(call: Call) -> Reply:
     error = Error(ErrorCode.CLIENT_APP_CRASHED, "the process of the ClientApp died")
-    return Reply(Message(error, reply_to=call.message), None, None)
+    return Reply.of(Message(error, reply_to=call.message), None, None, 0.0)
 
 
 class InProcesses(Elsewhere):

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from flsim.draws import Stream
 from flsim.flower.answering import Call, Reply
 from flsim.flower.executors import Answering
-from flsim.flower.sizes import message_bytes
 from flsim.flower.work import Counts, took
 from flsim.from_flower import Context, Message, RecordDict
 from flsim.messages import Answer, Letter
@@ -119,10 +118,9 @@ class Nodes:
         if message is None:
             why = f"no answer after {self._spec.patience:g} real seconds"
             return Answered(Answer(None, 0.0, 0, reason=why, hangs=True), None)
-        message.metadata.__dict__["_message_id"] = f"{message.metadata.reply_to_message_id}r"
         samples = _samples_in(message)
         spent = took(self._spec.work, letter, reply, samples, self.counts, self._seed)
-        answer = Answer(spent.flop, spent.seconds + reply.slept_s, message_bytes(message))
+        answer = Answer(spent.flop, spent.seconds + reply.slept_s, reply.upload_bytes)
         if message.has_error():
             error = message.error
             return Answered(answer._replace(error=error.code, reason=error.reason), message)

@@ -131,8 +131,8 @@ def written(figure: "Figure", form: str) -> bytes:
 
     picture = io.BytesIO()
     with style.context(["default", _STYLE | _PRINTED]):
-        if figure.get_layout_engine() is not None:  # which would move things a little whenever it is drawn
-            figure.draw_without_rendering()
+        if (layout := figure.get_layout_engine()) is not None:
+            layout.execute(figure)  # once: it would move things a little whenever the figure is drawn
             figure.set_layout_engine(None)  # "none" would have `savefig` draw once more for nothing
         figure.savefig(picture, format=form, metadata=_METADATA[form])
     return picture.getvalue()

@@ -92,7 +92,9 @@ def _help(pipe: Connection, taken: "Synchronized[int]") -> None:
     """What the other process does. Its errors are the first process's to tell, which meets them, too."""
     os.nice(_GIVES_WAY)
     with importing():
-        written(new_figure(1.0, 1.0), "png")  # which imports what any picture takes
+        figure = new_figure(2.0, 2.0)
+        figure.add_subplot().plot([0.0, 1.0])
+        written(figure, "png")  # which imports what any picture takes
     with suppress(Exception):
         folder, formats = pipe.recv()
         _draw_untaken(folder, read_tables(folder), formats, taken)
