@@ -14,6 +14,7 @@ from flsim.observe.canvas import new_figure, written
 from flsim.observe.tables import Tables, read_tables
 
 _GIVES_WAY = 10  # to the workers, while it imports
+_END_S = 5.0
 
 
 class Drawing:
@@ -83,7 +84,9 @@ class _Helper:
             return False
 
     def end(self) -> None:
+        """Let it end, which it does when it has nothing to do."""
         self._pipe.close()
+        self._process.join(_END_S)
         self._process.kill()
         self._process.join()
 

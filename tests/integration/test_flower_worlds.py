@@ -407,7 +407,7 @@ def test_other_processes_give_the_same_records(tmp_path: Path, executor: dict[st
     """Draws and virtual time in them, too: a ClientApp that draws, and sleeps for as long."""
     draws = "import random; time.sleep(30 * random.random())"
     app = an_app(tmp_path, fedavg(), draws)
-    here = Ran(tmp_path / "a", app, workload={"time": "virtual"})
+    here = Ran(tmp_path / "a", app, workload={"time": "virtual"}, executor={"kind": "serial"})
     there = Ran(tmp_path / "b", app, workload={"time": "virtual"}, executor=executor)
     assert there.rows("messages") == here.rows("messages")
     assert there.summary["records_sha256"] == here.summary["records_sha256"]

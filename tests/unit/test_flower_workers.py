@@ -1,0 +1,88 @@
+"""How many worker processes run ClientApps, and what is imported for them beforehand."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flsim.flower import workers as counted
+from flsim.flower.workers import start_ahead, workers
+from flsim.scenario import Scenario
+from flsim.scenario.app_in_world import read_app_in_world
+
+REPOSITORY = Path(__file__).parents[2]
+QUICKSTART = REPOSITORY / "scenarios" / "flower" / "apps" / "quickstart"
+IDEAL = REPOSITORY / "scenarios" / "flower" / "worlds" / "ideal.yaml"
+
+
+def scenario(*overrides: str, app: Path = QUICKSTART) -> Scenario:
+    return read_app_in_world(app, IDEAL, "", overrides)
+
+
+@pytest.mark.parametrize(
+    ("cores", "overrides", "expected"),
+    [
+        (4, ["fleet.clients=5"], 4),
+        (4, ["fleet.clients=3"], 3),
+        (4, ["fleet.clients=1"], 0),
+        (1, ["fleet.clients=5"], 0),
+        (None, ["fleet.clients=5"], 0),
+        (4, ["fleet.clients=5", "executor={kind: serial}"], 0),
+        (4, ["fleet.clients=5", "executor={kind: processes}"], 4),
+        (1, ["fleet.clients=5", "executor={kind: processes, workers: 2}"], 2),
+        (4, ["fleet.clients=5", "executor={kind: processes, workers: 9}"], 5),
+        (4, ["fleet.clients=5", "executor={kind: ray}"], 0),
+    ],
+)
+def test_there_is_a_worker_for_every_core_that_has_a_client(
+    cores: int | None, overrides: list[str], expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    assert workers(scenario(*overrides)) == expected
+
+
+def started(given: Scenario, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
+    calls: list[tuple[str, ...]] = []
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr(counted, "start_importing", lambda *names: calls.append(names))
+    start_ahead(given)
+    return calls
+
+
+def test_what_an_app_imports_is_imported_ahead_if_processes_can_be_forked_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = "flsim.flower.preloaded"
+    assert started(scenario(), monkeypatch) == [(ours, "sklearn.datasets")]
+    assert started(scenario("executor={kind: serial}"), monkeypatch) == []
+    (tmp_path / "more").mkdir()
+    (tmp_path / "a.py").write_text(
+        "import torchvision.transforms as t, tensorflow\nfrom .sklearn import x\n"
+    )
+    (tmp_path / "more" / "b.py").write_text("def f():\n    from scipy import stats\n")
+    (tmp_path / "c.py").write_text("this is no Python")
+    given = scenario()
+    given = given.model_copy(update={"workload": given.workload.model_copy(update={"app": str(tmp_path)})})
+    assert started(given, monkeypatch) == [(ours, "scipy", "torchvision.transforms")]
+
+
+def loaded_after(line: str) -> set[str]:
+    program = f"import sys\n{line}\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("line", "absent"),
+    [
+        ("import flsim.flower.workers", {"torch", "flwr", "simpy"}),
+        ("import flsim.from_flower", {"torch", "sqlalchemy", "fastapi"}),
+        ("import flsim.flower.prepare", {"torch._dynamo", "sklearn", "matplotlib"}),
+    ],
+)
+def test_nothing_is_imported_that_takes_long_and_is_not_needed(line: str, absent: set[str]) -> None:
+    modules: Any = loaded_after(line)
+    assert line.split()[1] in modules
+    assert not absent & modules
