@@ -35,11 +35,11 @@ def leave(code: int) -> NoReturn:
     others = [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
     if not all(thread.daemon for thread in others):
         sys.exit(code)
+    atexit._run_exitfuncs()
     try:
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:  # so it is when somebody closed it
                 stream.flush()
     except (OSError, ValueError):
         sys.exit(code)  # which says what Python says about it
-    atexit._run_exitfuncs()
     os._exit(code)
