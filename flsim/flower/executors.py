@@ -2,7 +2,7 @@
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
@@ -19,7 +19,7 @@ from flsim.learn.executors.rays import connect, import_ray
 from flsim.scenario import Scenario
 from flsim.scenario.executor import Auto, Ray
 
-_PARTS = 2  # that each worker is given of a round's calls: small enough that none waits long for another
+_MOST_PARTS = 32  # a worker needs a message for each
 
 
 class Answering(Protocol):
@@ -81,9 +81,7 @@ class InProcesses(Elsewhere):
 
     def _lived(self, calls: Mapping[int, Call]) -> dict[int, Reply]:
         replies: dict[int, Reply] = {}
-        places = list(calls)
-        size = -(-len(places) // (_PARTS * self._workers))
-        parts = [places[first : first + size] for first in range(0, len(places), size)]
+        parts = list(_parts(list(calls), self._workers))
         try:
             pool = self._start() if self._pool is None else self._pool
             futures = [pool.submit(answer_all, [calls[place] for place in part]) for part in parts]
@@ -105,6 +103,18 @@ class InProcesses(Elsewhere):
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
             self._pool = None
+
+
+def _parts(places: Sequence[int], workers: int) -> Iterator[Sequence[int]]:
+    """Yield what workers take one after the other: ever less, so that they end together.
+
+    Polychronopoulos & Kuck, "Guided self-scheduling", 1987, with half a worker's share at a time.
+    """
+    first, fewest = 0, -(-len(places) // _MOST_PARTS)
+    while first < len(places):
+        size = max(fewest, (len(places) - first) // (2 * workers))
+        yield places[first : first + size]
+        first += size
 
 
 class _Actor:
