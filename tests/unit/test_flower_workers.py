@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from flsim.flower import workers as counted
+from flsim.flower.executors import _parts
 from flsim.flower.workers import start_ahead, workers
 from flsim.scenario import Scenario
 from flsim.scenario.app_in_world import read_app_in_world
@@ -86,3 +87,20 @@ def test_nothing_is_imported_that_takes_long_and_is_not_needed(line: str, absent
     modules: Any = loaded_after(line)
     assert line.split()[1] in modules
     assert not absent & modules
+
+
+@pytest.mark.parametrize(
+    ("calls", "workers", "sizes"),
+    [
+        (100, 2, [25, 18, 14, 10, 8, 6, 4, 4, 4, 4, 3]),
+        (10, 2, [2, 2, 1, 1, 1, 1, 1, 1]),
+        (3, 4, [1, 1, 1]),
+        (1, 1, [1]),
+    ],
+)
+def test_workers_take_ever_less_so_that_they_end_together(
+    calls: int, workers: int, sizes: list[int]
+) -> None:
+    parts = list(_parts(range(calls), workers))
+    assert [len(part) for part in parts] == sizes
+    assert [place for part in parts for place in part] == list(range(calls))
