@@ -14,13 +14,20 @@ from types import ModuleType
 PROCESSES = get_context("forkserver")
 
 
+IN_SERVER = "FLSIM_IN_FORK_SERVER"
+"""Set in the environment of the fork server, for modules that it alone is to act on."""
+
 _running: set[int] = set()  # this process, if it has started a fork server
 
 
 def start_importing(*preloaded: str) -> None:
     """Start the fork server, if it is not running: it imports while this process does something else."""
     with starting(*preloaded):
-        forkserver.ensure_running()
+        os.environ[IN_SERVER] = "1"
+        try:
+            forkserver.ensure_running()
+        finally:
+            del os.environ[IN_SERVER]
 
 
 def is_running() -> bool:

@@ -7,8 +7,11 @@ import atexit
 import gc
 import os
 
-gc.disable()  # a worker enables it
-atexit.register(os._exit, 0)
+from flsim.children import IN_SERVER
+
+if IN_SERVER in os.environ:
+    gc.disable()  # a worker enables it
+    atexit.register(os._exit, 0)
 
 import torch._dynamo  # noqa: E402, F401 - torch's optimizers import it, half a second, for their first step
 
