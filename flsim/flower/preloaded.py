@@ -13,6 +13,6 @@ if IN_SERVER in os.environ:
     gc.disable()  # a worker enables it
     atexit.register(os._exit, 0)
 
-import torch._dynamo  # noqa: E402, F401 - torch's optimizers import it, half a second, for their first step
+import torch._dynamo  # noqa: F401 - torch's optimizers import it, half a second, for their first step
 
-import flsim.flower.worker  # noqa: E402, F401
+import flsim.flower.worker  # noqa: F401
