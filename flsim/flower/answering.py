@@ -12,8 +12,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from flsim.flower.clock import Clock, reading
 from flsim.flower.copies import copy_of_context, copy_of_message
 from flsim.flower.generators import seed_generators
+from flsim.flower.readings import loss_in, samples_in
 from flsim.flower.sizes import message_bytes
-from flsim.from_flower import ClientApp, Context, Error, ErrorCode, Message, identified
+from flsim.from_flower import ClientApp, Context, Error, ErrorCode, Message, identified, make_message
 
 _AGAIN_S = 1.0  # after which an app that swallows the alarm hears it again
 
@@ -36,20 +37,32 @@ class Call(NamedTuple):
 class Reply(NamedTuple):
     """What came of a call. `message`: None if it hangs. `context`: as the app left it; None if it failed.
 
-    `slept_s`: virtual seconds that it waited. `upload_bytes`: the size of the message.
+    `slept_s`: virtual seconds that it waited. `upload_bytes`: the size of the message. `samples`, `loss`:
+    what it says of itself; 0 and None if it does not.
     """
 
     message: Message | None
     context: Context | None
     flop: float | None
     slept_s: float
-    upload_bytes: int
+    upload_bytes: int = 0
+    samples: int = 0
+    loss: float | None = None
 
     @classmethod
     def of(cls, message: Message, context: Context | None, flop: float | None, slept_s: float) -> Self:
-        """Return an answer, after giving it an id that follows from the message's that it answers."""
+        """Return an answer, after giving it an id that follows from the message's that it answers.
+
+        One that cannot be sent is an app's that has crashed.
+        """
         message.metadata.__dict__["_message_id"] = f"{message.metadata.reply_to_message_id}r"
-        return cls(message, context, flop, slept_s, message_bytes(message))
+        try:
+            size = message_bytes(message)
+        except (TypeError, ValueError, OverflowError) as error:
+            why = f"what the ClientApp returned cannot be serialised: {error}"
+            message = make_message(message.metadata, error=Error(ErrorCode.CLIENT_APP_CRASHED, why))
+            context, size = None, message_bytes(message)
+        return cls(message, context, flop, slept_s, size, samples_in(message), loss_in(message))
 
 
 class _Hangs(BaseException):
@@ -85,7 +98,7 @@ def answer(app: ClientApp, call: Call) -> Reply:
                         reply = app(message, given)
             reply = copy_of_message(_checked(reply, message))
         except _Hangs:
-            return Reply(None, None, None, slept[0], 0)
+            return Reply(None, None, None, slept[0])
         except (Exception, SystemExit) as error:  # as Flower's SuperNode tells of it
             code = ErrorCode.CLIENT_APP_RAISED_EXCEPTION
             reply, context = Message(Error(code, f"{type(error)}:<'{error}'>"), reply_to=message), None

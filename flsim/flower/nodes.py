@@ -1,6 +1,6 @@
 """The nodes of a Flower app: what each keeps between two answers, and how it answers."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -118,7 +118,7 @@ class Nodes:
         if message is None:
             why = f"no answer after {self._spec.patience:g} real seconds"
             return Answered(Answer(None, 0.0, 0, reason=why, hangs=True), None)
-        samples = _samples_in(message)
+        samples = reply.samples
         spent = took(self._spec.work, letter, reply, samples, self.counts, self._seed)
         answer = Answer(spent.flop, spent.seconds + reply.slept_s, reply.upload_bytes)
         if message.has_error():
@@ -126,23 +126,4 @@ class Nodes:
             return Answered(answer._replace(error=error.code, reason=error.reason), message)
         if letter.trains and samples:
             self._samples[letter.client] = samples
-        return Answered(answer._replace(samples=samples, loss=_loss_in(message)), message)
-
-
-def _numbers_in(message: Message) -> Iterator[tuple[str, float]]:
-    """Yield the numbers among an answer's metrics, and their names."""
-    for record in message.content.metric_records.values() if message.has_content() else ():
-        for name, value in record.items():
-            if isinstance(value, int | float):
-                yield name, value
-
-
-def _samples_in(message: Message) -> int:
-    """Return how many examples an answer says it is of; 0 if it does not say."""
-    names = ("num-examples", "num_examples")
-    return max(0, int(next((value for name, value in _numbers_in(message) if name in names), 0)))
-
-
-def _loss_in(message: Message) -> float | None:
-    """Return the first loss among an answer's metrics."""
-    return next((float(value) for name, value in _numbers_in(message) if "loss" in name), None)
+        return Answered(answer._replace(samples=samples, loss=reply.loss), message)

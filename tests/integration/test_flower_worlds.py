@@ -201,8 +201,12 @@ def test_a_client_app_that_raises_is_reported_as_flower_reports_it(tmp_path: Pat
     assert ran.summary["tasks"]["rejected"] == 2
 
 
-@pytest.mark.parametrize("rubbish", ["return 17", "return message", "return None"])
+ODD = "odd = reply(message, arrays); odd.content['metrics']['num-examples'] = 2**64; return odd"
+
+
+@pytest.mark.parametrize("rubbish", ["return 17", "return message", "return None", ODD])
 def test_rubbish_is_an_app_that_has_crashed(tmp_path: Path, rubbish: str) -> None:
+    """Also what cannot be serialised, and so not be sent."""
     ran = Ran(tmp_path, an_app(tmp_path, fedavg(), f"if client == 1: {rubbish}"))
     assert [row["error"] for row in ran.rows("messages") if row["outcome"] == "rejected"] == [8, 8]
     assert ran.summary["updates"] == 2
@@ -217,6 +221,16 @@ def test_another_architecture_is_left_out_in_flowers_own_words(tmp_path: Path, o
     assert [row["client"] for row in refused] == [3, 3]
     assert all("rror" in row["reason"] or "Inconsistent" in row["reason"] for row in refused)
     assert ran.summary["tasks"]["aggregated"] == 6
+
+
+@pytest.mark.parametrize("examples", ["float('nan')", "float('inf')", "1e30", "-3"])
+def test_what_is_no_count_of_examples_is_none(tmp_path: Path, examples: str) -> None:
+    """The app's strategy weighs by something else."""
+    strange = f"return reply(message, arrays, examples={examples}, ones=1)"
+    app = an_app(tmp_path, fedavg("weighted_by_key='ones', fraction_evaluate=0.0"), strange)
+    ran = Ran(tmp_path, app)
+    assert ran.summary["tasks"]["aggregated"] == 8
+    assert {row["samples"] for row in ran.rows("clients")} == {0}
 
 
 def test_a_client_app_that_hangs_is_silent_until_the_deadline(tmp_path: Path) -> None:
