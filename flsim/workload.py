@@ -39,7 +39,8 @@ def prepare_workload(scenario: Scenario, *, timing_only: bool) -> Work:
         learner = NoLearner() if timing_only else prepared.learner
         return Work(_masked(scenario, prepared.costs), learner, prepared.holdings)
     if isinstance(workload, FlowerWorkload):
-        start_ahead(scenario)
+        if not timing_only:  # which is refused
+            start_ahead(scenario)
         with importing():
             from flsim.flower.prepare import prepare as prepare_app  # imports flwr and torch
         return Work(*prepare_app(scenario, workload, timing_only=timing_only), None)

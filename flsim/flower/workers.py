@@ -43,6 +43,8 @@ def _imported_by(app: Path) -> list[str]:
     """Return which modules of _QUIET the sources of an app import, in the order of their names."""
     found: set[str] = set()
     for path in app.rglob("*.py"):
+        if "site-packages" in path.parts:  # of a virtual environment in the app's folder
+            continue
         with suppress(OSError, ValueError, SyntaxError):  # which importing it will tell
             found.update(_imports(ast.parse(path.read_bytes())))
     return sorted(name for name in found if name.split(".")[0] in _QUIET)

@@ -63,6 +63,9 @@ def test_what_an_app_imports_is_imported_ahead_if_processes_can_be_forked_after_
         "import torchvision.transforms as t, tensorflow\nfrom .sklearn import x\n"
     )
     (tmp_path / "more" / "b.py").write_text("def f():\n    from scipy import stats\n")
+    installed = tmp_path / ".venv" / "lib" / "site-packages"
+    installed.mkdir(parents=True)
+    (installed / "d.py").write_text("import sklearn")
     (tmp_path / "c.py").write_text("this is no Python")
     given = scenario()
     given = given.model_copy(update={"workload": given.workload.model_copy(update={"app": str(tmp_path)})})
@@ -104,3 +107,10 @@ def test_workers_take_ever_less_so_that_they_end_together(
     parts = list(_parts(range(calls), workers))
     assert [len(part) for part in parts] == sizes
     assert [place for part in parts for place in part] == list(range(calls))
+
+
+def test_what_the_fork_server_imports_changes_nothing_elsewhere() -> None:
+    """There it switches the search for garbage off, and ends at once."""
+    line = "import gc, sys, flsim.flower.preloaded\nprint(gc.isenabled())\nsys.exit(3)"
+    done = subprocess.run([sys.executable, "-c", line], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (3, "True\n")
