@@ -233,6 +233,18 @@ def test_what_is_no_count_of_examples_is_none(tmp_path: Path, examples: str) -> 
     assert {row["samples"] for row in ran.rows("clients")} == {0}
 
 
+@pytest.mark.parametrize("kind", ["serial", "processes"])
+def test_what_a_client_app_does_to_its_message_no_other_node_sees(tmp_path: Path, kind: str) -> None:
+    """Every node tells the sum of what it was sent, and then spoils it."""
+    spoils = "sent = message.content['arrays']['w']; sent.data = Array(array + 99.0).data; "
+    spoils += "return reply(message, arrays, train_loss=float(array.sum()))"
+    ran = Ran(tmp_path, an_app(tmp_path, fedavg("fraction_evaluate=0.0"), spoils), executor={"kind": kind})
+    told = [row["train_loss"] for row in ran.rows("tasks")]
+    assert (
+        sorted(told) == [0.0] * 4 + [10.0] * 4
+    )  # of four numbers: the mean of 1, 2, 3 and 4, after a round
+
+
 def test_a_client_app_that_hangs_is_silent_until_the_deadline(tmp_path: Path) -> None:
     hangs = "if client == 0: time.sleep(1000)"
     ran = Ran(tmp_path, an_app(tmp_path, fedavg(), hangs), workload={"patience": 0.3, "deadline": 60.0})
@@ -534,14 +546,16 @@ def test_weights_are_the_shares_of_what_the_strategy_weighs_by(tmp_path: Path) -
     assert {row["client"]: row["samples"] for row in rows} == {0: 1, 1: 2, 2: 3, 3: 4}
 
 
+@pytest.mark.parametrize("kind", ["serial", "auto"])
 @pytest.mark.parametrize("stop", [{}, {"time": 15.0}])
-def test_a_run_leaves_flower_as_it_was(tmp_path: Path, stop: dict[str, float]) -> None:
+def test_a_run_leaves_flower_as_it_was(tmp_path: Path, stop: dict[str, float], kind: str) -> None:
     def all_of_it() -> list[object]:
         methods = [vars(FedAvg).get(name) for name in ("aggregate_train", "aggregate_evaluate", "start")]
         patched = (strategy_utils.sleep, time.time, time.sleep, legacy_server.concurrent)
         return [*methods, *patched, logging.getLogger("flwr").level, random.getstate()]
 
     before = all_of_it()
-    Ran(tmp_path, an_app(tmp_path, fedavg()), workload={"time": "virtual"}, stop=stop)
+    app, executor = an_app(tmp_path, fedavg()), {"kind": kind}
+    Ran(tmp_path, app, workload={"time": "virtual"}, stop=stop, executor=executor)
     assert all_of_it() == before
     assert not [thread for thread in threading.enumerate() if thread.name == "ServerApp"]
