@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing import forkserver, get_context, resource_tracker
 from types import ModuleType
@@ -14,20 +14,23 @@ from types import ModuleType
 PROCESSES = get_context("forkserver")
 
 
-IN_SERVER = "FLSIM_IN_FORK_SERVER"
-"""Set in the environment of the fork server, for modules that it alone is to act on."""
+FOR_SERVER = "FLSIM_FORK_SERVER_IMPORTS"
+"""In the environment of a fork server that was started ahead: what else it imports, separated by spaces."""
 
 _running: set[int] = set()  # this process, if it has started a fork server
 
 
-def start_importing(*preloaded: str) -> None:
-    """Start the fork server, if it is not running: it imports while this process does something else."""
-    with starting(*preloaded):
-        os.environ[IN_SERVER] = "1"
+def start_importing(preloaded: str, also: Sequence[str] = ()) -> None:
+    """Start the fork server, if it is not running: it imports while this process does something else.
+
+    `also`: modules that `preloaded` sees to, as one that cannot be imported would end the server.
+    """
+    with starting(preloaded):
+        os.environ[FOR_SERVER] = " ".join(also)
         try:
             forkserver.ensure_running()
         finally:
-            del os.environ[IN_SERVER]
+            del os.environ[FOR_SERVER]
 
 
 def is_running() -> bool:
@@ -36,16 +39,16 @@ def is_running() -> bool:
 
 
 @contextmanager
-def starting(*preloaded: str) -> Iterator[None]:
+def starting(preloaded: str) -> Iterator[None]:
     """In the block, start processes that hear no ^C, and do not run the main script again.
 
     ^C goes to the whole group, and only the parent acts on it. Python would have each of them import the
     script that it was started with, for what may be defined there; nothing is, and a script without a guard
     would start all over.
-    `preloaded`: the modules that the fork server imports, if it is not running yet.
+    `preloaded`: the module that the fork server imports, if it is not running yet.
     """
     resource_tracker.ensure_running()  # when it starts, it unblocks the signal
-    PROCESSES.set_forkserver_preload(list(preloaded))
+    PROCESSES.set_forkserver_preload([preloaded])
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")

@@ -36,7 +36,7 @@ def start_ahead(scenario: Scenario) -> None:
     """Let the fork server import what workers need, if there will be any, while this process does, too."""
     workload = scenario.workload
     if isinstance(workload, FlowerWorkload) and workers(scenario):
-        start_importing(PRELOADED, *_imported_by(Path(workload.app)))
+        start_importing(PRELOADED, _imported_by(Path(workload.app)))
 
 
 def _imported_by(app: Path) -> list[str]:

@@ -1,5 +1,6 @@
 """How many worker processes run ClientApps, and what is imported for them beforehand."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -44,10 +45,10 @@ def test_there_is_a_worker_for_every_core_that_has_a_client(
     assert workers(scenario(*overrides)) == expected
 
 
-def started(given: Scenario, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
-    calls: list[tuple[str, ...]] = []
+def started(given: Scenario, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[str]]]:
+    calls: list[tuple[str, list[str]]] = []
     monkeypatch.setattr("os.cpu_count", lambda: 2)
-    monkeypatch.setattr(counted, "start_importing", lambda *names: calls.append(names))
+    monkeypatch.setattr(counted, "start_importing", lambda first, also: calls.append((first, also)))
     start_ahead(given)
     return calls
 
@@ -56,7 +57,7 @@ def test_what_an_app_imports_is_imported_ahead_if_processes_can_be_forked_after_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ours = "flsim.flower.preloaded"
-    assert started(scenario(), monkeypatch) == [(ours, "sklearn.datasets")]
+    assert started(scenario(), monkeypatch) == [(ours, ["sklearn.datasets"])]
     assert started(scenario("executor={kind: serial}"), monkeypatch) == []
     (tmp_path / "more").mkdir()
     (tmp_path / "a.py").write_text(
@@ -69,7 +70,7 @@ def test_what_an_app_imports_is_imported_ahead_if_processes_can_be_forked_after_
     (tmp_path / "c.py").write_text("this is no Python")
     given = scenario()
     given = given.model_copy(update={"workload": given.workload.model_copy(update={"app": str(tmp_path)})})
-    assert started(given, monkeypatch) == [(ours, "scipy", "torchvision.transforms")]
+    assert started(given, monkeypatch) == [(ours, ["scipy", "torchvision.transforms"])]
 
 
 def loaded_after(line: str) -> set[str]:
@@ -114,3 +115,26 @@ def test_what_the_fork_server_imports_changes_nothing_elsewhere() -> None:
     line = "import gc, sys, flsim.flower.preloaded\nprint(gc.isenabled())\nsys.exit(3)"
     done = subprocess.run([sys.executable, "-c", line], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (3, "True\n")
+
+
+def test_what_cannot_be_imported_does_not_end_the_fork_server(tmp_path: Path) -> None:
+    """Neither a library that raises anything, nor Flower's absence, which is this process's to tell."""
+    (tmp_path / "broken.py").write_text("raise RuntimeError('operator does not exist')")
+    (tmp_path / "flwr.py").write_text("raise ImportError('no flwr')")
+    program = (
+        "import multiprocessing.forkserver, time\n"
+        "from flsim.children import PROCESSES, start_importing, starting\n"
+        "start_importing('flsim.flower.preloaded', ['broken'])\n"
+        "with starting('flsim.flower.preloaded'):\n"
+        "    process = PROCESSES.Process(target=print, args=['forked'])\n"
+        "    process.start()\n"
+        "process.join()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{REPOSITORY}"},
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "forked\n", "")
