@@ -19,6 +19,7 @@ Path = tuple[str | int, ...]
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
 MAX_VALUES = 100_000
+_TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
 _INT = re.compile(r"[-+]?[0-9]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _WORDS: dict[str, object] = {
@@ -33,6 +34,8 @@ _WORDS: dict[str, object] = {
     "-.inf": float("-inf"),
 }
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+# What PyYAML says since 6.0.4 of a line deeper than some 1,000 levels, before it has told of the first.
+_PARSERS_OWN_LIMIT = "exceeded maximum nesting depth"
 
 
 @dataclass
@@ -73,6 +76,8 @@ def parse(text: str, source: str) -> Document:
         mark = getattr(error, "problem_mark", None)
         where = f"{source}:{mark.line + 1}" if mark is not None else source
         why = getattr(error, "problem", None) or getattr(error, "reason", None) or "cannot be read"
+        if why == _PARSERS_OWN_LIMIT:
+            raise ScenarioError(f"{where}: {_TOO_DEEP}") from error
         raise ScenarioError(f"{where}: not valid YAML: {why}") from error
 
 
@@ -139,7 +144,7 @@ class _Builder:
         if expects_key:
             raise self._error(event, "a key must be a word")
         if len(self._open) >= MAX_DEPTH:
-            raise self._error(event, f"nested deeper than {MAX_DEPTH} levels")
+            raise self._error(event, _TOO_DEEP)
         container: dict[str, object] | list[object] = (
             {} if isinstance(event, yaml.MappingStartEvent) else []
         )

@@ -108,6 +108,11 @@ MISFITS = {
         "anchors and aliases are not accepted; write the value out",
     ),
     "deep nesting": (
+        SMALL + "network: " + "[" * 32 + "]" * 32 + "\n",
+        "network",
+        "nested deeper than 32 levels",
+    ),
+    "nesting too deep for the parser": (
         SMALL + "network: " + "[" * 5000 + "]" * 5000 + "\n",
         "network",
         "nested deeper than 32 levels",
